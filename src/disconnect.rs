@@ -1,0 +1,179 @@
+//! Why a connection ended: [`Disconnect`].
+
+use std::{error::Error, fmt, io, sync::Arc};
+
+/// A boxed error of the user's: what a handshake may return.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// An error that all who wait for an ending can share.
+pub type SharedError = Arc<dyn Error + Send + Sync + 'static>;
+
+/// Why a connection ended, who ended it, and what was left unsent.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Disconnect {
+    /// What happened.
+    pub reason: Reason,
+    /// Who made it happen.
+    pub initiator: Initiator,
+    /// How many messages were accepted for this peer and not known to be handed to the operating
+    /// system whole. Messages that were handed over may still not have reached the remote program.
+    pub undelivered: u64,
+}
+
+/// Who ended a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Initiator {
+    /// This program: `disconnect`, `abort`, `shutdown`, or dropping the last handle.
+    Local,
+    /// The remote: it closed or reset the connection.
+    Remote,
+    /// wattle, because of what it met: an error, a timeout, a panic.
+    Library,
+}
+
+/// What ended a connection.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The remote closed its side between two frames.
+    EndOfStream,
+    /// The remote closed its side in the middle of a frame.
+    EndInsideFrame {
+        /// How many bytes of the unfinished frame were there.
+        buffered: usize,
+        /// What the codec said of them.
+        source: SharedError,
+    },
+    /// The remote reset the connection.
+    Reset(Arc<io::Error>),
+    /// Any other error of the stream.
+    Io(Arc<io::Error>),
+    /// The codec could not decode what came: the codec's own error.
+    Decode(SharedError),
+    /// The codec could not encode a message: the codec's own error. What was encoded before it was
+    /// still written; the bytes of the failed message were not.
+    Encode(SharedError),
+    /// A deadline passed.
+    TimedOut(Timeout),
+    /// [`Node::disconnect`](crate::Node::disconnect) was called.
+    Disconnected,
+    /// [`Node::abort`](crate::Node::abort) was called, or the runtime dropped the connection.
+    Aborted,
+    /// The node was shut down, or its last handle was dropped.
+    Shutdown,
+    /// The codec panicked; the text is the panic's message.
+    Panicked(Arc<str>),
+}
+
+/// Which deadline of an established connection passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Timeout {
+    /// Nothing was received for the idle timeout, while we were ready to read.
+    Idle,
+    /// Nothing could be written for the write timeout, while there was something to write.
+    Write,
+}
+
+impl Disconnect {
+    pub(crate) fn new(reason: Reason, initiator: Initiator) -> Self {
+        Self {
+            reason,
+            initiator,
+            undelivered: 0,
+        }
+    }
+
+    pub(crate) fn local(reason: Reason) -> Self {
+        Self::new(reason, Initiator::Local)
+    }
+
+    pub(crate) fn remote(reason: Reason) -> Self {
+        Self::new(reason, Initiator::Remote)
+    }
+
+    pub(crate) fn library(reason: Reason) -> Self {
+        Self::new(reason, Initiator::Library)
+    }
+
+    /// The ending that an error of the stream means.
+    pub(crate) fn from_io(error: Arc<io::Error>) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => Self::remote(Reason::Reset(error)),
+            _ => Self::library(Reason::Io(error)),
+        }
+    }
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.reason, self.initiator)?;
+        match self.undelivered {
+            0 => Ok(()),
+            n => write!(f, ", {n} messages undelivered"),
+        }
+    }
+}
+
+impl Error for Disconnect {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.reason {
+            Reason::EndInsideFrame { source, .. }
+            | Reason::Decode(source)
+            | Reason::Encode(source) => Some(source.as_ref()),
+            Reason::Reset(source) | Reason::Io(source) => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Local => "by us",
+            Self::Remote => "by the remote",
+            Self::Library => "by the library",
+        })
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndOfStream => f.write_str("end of stream"),
+            Self::EndInsideFrame { buffered, source } => {
+                write!(
+                    f,
+                    "end of stream inside a frame, {buffered} bytes into it: {source}"
+                )
+            }
+            Self::Reset(error) => write!(f, "connection reset: {error}"),
+            Self::Io(error) => write!(f, "I/O error: {error}"),
+            Self::Decode(error) => write!(f, "decode error: {error}"),
+            Self::Encode(error) => write!(f, "encode error: {error}"),
+            Self::TimedOut(timeout) => write!(f, "{timeout}"),
+            Self::Disconnected => f.write_str("disconnected"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::Shutdown => f.write_str("node shut down"),
+            Self::Panicked(message) => write!(f, "codec panicked: {message}"),
+        }
+    }
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "idle timeout",
+            Self::Write => "write timeout",
+        })
+    }
+}
+
+/// The text of a panic's payload.
+pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> Arc<str> {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a payload that is no text").into()
+}

@@ -1,0 +1,359 @@
+//! What can go wrong, one type per operation. Why a connection *ended* is a
+//! [`Disconnect`](crate::Disconnect).
+
+use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use crate::{disconnect::SharedError, peer::Peer};
+
+/// [`Builder::start`](crate::Builder::start) did not start a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An option, or two that contradict each other, make no sense.
+    InvalidOption {
+        /// The name of the builder's method.
+        option: &'static str,
+        /// The value that was given.
+        value: String,
+        /// Why it can't be used.
+        reason: String,
+    },
+    /// An address to listen on could not be bound.
+    Listen(ListenError),
+}
+
+/// An address could not be listened on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The address could not be resolved or bound.
+    Io {
+        /// The address as it was given.
+        addr: String,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The node is shut down.
+    ShutDown,
+}
+
+/// [`Node::connect`](crate::Node::connect) or one of its kin did not give a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The name could not be resolved to an address.
+    Resolve(io::Error),
+    /// The address is this node's own.
+    SelfConnect(SocketAddr),
+    /// There is a connection to this address that we dialled, and a second one was not allowed
+    /// ([`Builder::allow_duplicates`](crate::Builder::allow_duplicates)).
+    AlreadyConnected(Peer),
+    /// Another task is dialling this address at the moment, and a second connection was not
+    /// allowed.
+    AlreadyDialing(SocketAddr),
+    /// The remote host refused the connection: nobody listens there.
+    Refused {
+        /// The address that was dialled.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No connection came about within the connect timeout.
+    TimedOut {
+        /// The address that was dialled.
+        addr: SocketAddr,
+        /// The connect timeout.
+        after: Duration,
+    },
+    /// Any other failure to connect.
+    Io {
+        /// The address that was dialled.
+        addr: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The stream was there, but the handshake failed.
+    Handshake {
+        /// The peer that it would have been.
+        peer: Peer,
+        /// How the handshake failed.
+        source: HandshakeError,
+    },
+    /// A limit of this node is reached.
+    Limit(Limit),
+    /// The node's transport has streams of another type.
+    WrongStream {
+        /// The type of the transport's streams.
+        expected: &'static str,
+        /// The type of the stream that was given.
+        got: &'static str,
+    },
+    /// The node is shut down.
+    ShutDown,
+}
+
+/// [`Node::adopt`](crate::Node::adopt) did not make a connection of a stream.
+pub struct AdoptError<S> {
+    /// The stream, unless the handshake had taken it already.
+    pub stream: Option<S>,
+    /// What went wrong.
+    pub error: ConnectError,
+}
+
+/// A handshake did not end in a session.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The protocol returned this error.
+    Failed(SharedError),
+    /// It took longer than the handshake timeout.
+    TimedOut(Duration),
+    /// The protocol panicked; the text is the panic's message.
+    Panicked(Arc<str>),
+    /// The node was shut down meanwhile.
+    ShutDown,
+}
+
+/// Which limit kept a connection out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// As many connections as [`Builder::max_connections`](crate::Builder::max_connections) allows
+    /// are open or pending.
+    Connections(usize),
+    /// As many handshakes as [`Builder::max_pending`](crate::Builder::max_pending) allows are under
+    /// way.
+    Pending(usize),
+}
+
+/// A message was not taken; here it is again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SendError<Out> {
+    /// The message.
+    pub message: Out,
+    /// For whom it was.
+    pub peer: Peer,
+    /// Why it was not taken.
+    pub reason: NotSent,
+}
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotSent {
+    /// The peer's queue is full (only from
+    /// [`Node::try_send_to`](crate::Node::try_send_to)).
+    Full,
+    /// The peer is not connected, or its connection is being closed.
+    NotConnected,
+}
+
+/// The error of a [`PeerSink`](crate::PeerSink): its peer is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerGone(pub Peer);
+
+/// The error of an [`Outbound`](crate::Outbound): the node has shut down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeShutDown;
+
+impl StartError {
+    pub(crate) fn invalid(
+        option: &'static str,
+        value: impl fmt::Debug,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self::InvalidOption {
+            option,
+            value: format!("{value:?}"),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl<Out> SendError<Out> {
+    /// The message that was not taken.
+    pub fn into_message(self) -> Out {
+        self.message
+    }
+}
+
+impl From<ListenError> for StartError {
+    fn from(error: ListenError) -> Self {
+        Self::Listen(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InvalidOption {
+                option,
+                value,
+                reason,
+            } => write!(f, "option `{option}` can't be {value}: {reason}"),
+            Self::Listen(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { addr, source } => write!(f, "can't listen on {addr:?}: {source}"),
+            Self::ShutDown => f.write_str("can't listen: the node is shut down"),
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve(source) => write!(f, "can't resolve the address: {source}"),
+            Self::SelfConnect(addr) => write!(f, "{addr} is this node's own address"),
+            Self::AlreadyConnected(peer) => write!(
+                f,
+                "already connected to {} as #{} (see `allow_duplicates`)",
+                peer.addr(),
+                peer.id()
+            ),
+            Self::AlreadyDialing(addr) => {
+                write!(f, "already dialling {addr} (see `allow_duplicates`)")
+            }
+            Self::Refused { addr, .. } => write!(f, "{addr} refused the connection"),
+            Self::TimedOut { addr, after } => write!(f, "no connection to {addr} within {after:?}"),
+            Self::Io { addr, source } => write!(f, "can't connect to {addr}: {source}"),
+            Self::Handshake { peer, source } => write!(f, "handshake with {peer}: {source}"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::WrongStream { expected, got } => {
+                write!(
+                    f,
+                    "the node's transport has streams of type {expected}, not {got}"
+                )
+            }
+            Self::ShutDown => f.write_str("the node is shut down"),
+        }
+    }
+}
+
+impl fmt::Display for HandshakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "failed: {error}"),
+            Self::TimedOut(after) => write!(f, "not finished within {after:?}"),
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
+            Self::ShutDown => f.write_str("the node was shut down"),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connections(max) => write!(f, "the limit of {max} connections is reached"),
+            Self::Pending(max) => write!(f, "the limit of {max} pending connections is reached"),
+        }
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the queue is full",
+            Self::NotConnected => "not connected",
+        })
+    }
+}
+
+impl<Out> fmt::Display for SendError<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "message for {} not taken: {}", self.peer, self.reason)
+    }
+}
+
+/// Without the message, so that it need not be `Debug`.
+impl<Out> fmt::Debug for SendError<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendError")
+            .field("peer", &self.peer)
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Display for AdoptError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "stream not adopted: {}", self.error)
+    }
+}
+
+/// Without the stream, so that it need not be `Debug`.
+impl<S> fmt::Debug for AdoptError<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AdoptError")
+            .field("stream given back", &self.stream.is_some())
+            .field("error", &self.error)
+            .finish()
+    }
+}
+
+impl fmt::Display for PeerGone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not connected", self.0)
+    }
+}
+
+impl fmt::Display for NodeShutDown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the node is shut down")
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::InvalidOption { .. } => None,
+            Self::Listen(error) => error.source(),
+        }
+    }
+}
+
+impl Error for ListenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io { source, .. } => Some(source),
+            Self::ShutDown => None,
+        }
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Resolve(source) | Self::Refused { source, .. } | Self::Io { source, .. } => {
+                Some(source)
+            }
+            Self::Handshake { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(source) => Some(source.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl<S> Error for AdoptError<S> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<Out> Error for SendError<Out> {}
+impl Error for Limit {}
+impl Error for PeerGone {}
+impl Error for NodeShutDown {}

@@ -1,0 +1,393 @@
+//! The handle: [`Node`]. This layer wires the parts together and spawns their tasks.
+
+use std::{
+    any::{Any, type_name},
+    fmt,
+    future::poll_fn,
+    net::SocketAddr,
+    sync::Arc,
+};
+
+use tokio::net::{TcpSocket, ToSocketAddrs, lookup_host};
+
+use crate::{
+    dialer,
+    disconnect::Disconnect,
+    error::{AdoptError, ConnectError, ListenError, NotSent, SendError},
+    outbound::{Order, Outbound, PeerSink, Push, Pushed, Queue, Routes},
+    peer::{Peer, Side},
+    shutdown::ShutdownReport,
+    stats::{PeerStats, Stats},
+    transport::ByteStream,
+    waiters::WaiterId,
+};
+
+mod builder;
+mod wiring;
+
+pub use builder::Builder;
+use wiring::{Core, Wires};
+
+/// A handle to a node: listen, connect, send, disconnect, look, shut down.
+///
+/// Clones are cheap and all mean the same node. The type says only what it sends, so it fits into
+/// structs whatever codec and transport the node has. A node lives as long as one of its handles
+/// does ([`Node`], [`Outbound`], [`PeerSink`]) or its [`Inbound`](crate::Inbound); when the last is
+/// dropped, it closes as with [`shutdown`](Node::shutdown), by itself.
+pub struct Node<Out> {
+    handle: Arc<Handle<Out>>,
+}
+
+/// What all handles share. Tasks don't hold it, so it is dropped with the last handle.
+struct Handle<Out> {
+    wiring: Arc<dyn Wires<Out>>,
+}
+
+/// What [`Node::broadcast`] did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Broadcast {
+    /// How many peers' queues took the message.
+    pub queued: usize,
+    /// The peers whose queue was full; they don't get the message.
+    pub full: Vec<Peer>,
+}
+
+impl Node<()> {
+    /// The options of a new node; [`Builder::start`] starts it. (The `()` says nothing about what
+    /// the node will send.)
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+}
+
+impl<Out: Send + 'static> Node<Out> {
+    fn core(&self) -> &Core<Out> {
+        self.handle.wiring.core()
+    }
+
+    fn queue(&self, peer: Peer) -> Option<Arc<Queue<Out>>> {
+        self.core().registry.get(peer)
+    }
+
+    /// The first address that the node listens on, with its real port; `None` if it doesn't.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.core().listening().first().copied()
+    }
+
+    /// All addresses that the node listens on.
+    pub fn local_addrs(&self) -> Vec<SocketAddr> {
+        self.core().listening()
+    }
+
+    /// Listens on one more address, and tells it with its real port. A name that has several
+    /// addresses stands for the first that can be bound.
+    ///
+    /// # Errors
+    ///
+    /// The address can't be resolved or bound, or the node is shut down.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the node doesn't listen there.
+    pub async fn listen(
+        &self,
+        addr: impl ToSocketAddrs + fmt::Debug,
+    ) -> Result<SocketAddr, ListenError> {
+        let name = format!("{addr:?}");
+        let failed = |source| ListenError::Io {
+            addr: name.clone(),
+            source,
+        };
+        let mut last = std::io::ErrorKind::NotFound.into();
+        for addr in lookup_host(addr).await.map_err(failed)? {
+            if self.core().shutdown.has_begun() {
+                return Err(ListenError::ShutDown);
+            }
+            match self.handle.wiring.clone().listen(addr).await {
+                Ok(addr) => return Ok(addr),
+                Err(error) => last = error,
+            }
+        }
+        Err(failed(last))
+    }
+
+    /// Stops listening on all addresses; connections stay. Resolves when the sockets are closed, and
+    /// says whether there were any.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the listening still stops.
+    pub async fn stop_listening(&self) -> bool {
+        let listeners = std::mem::take(&mut *self.core().listeners.lock());
+        for listener in &listeners {
+            listener.stop.cancel();
+        }
+        let any = !listeners.is_empty();
+        for listener in listeners {
+            let _ended_or_cancelled = listener.task.await;
+        }
+        any
+    }
+
+    /// Connects to an address: dials, shakes hands, and resolves when the connection is there to be
+    /// sent to. A name that has several addresses stands for the first that can be connected to.
+    ///
+    /// # Errors
+    ///
+    /// A distinct [`ConnectError`] for each thing that can go wrong.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, there is no connection.
+    pub async fn connect(&self, addr: impl ToSocketAddrs) -> Result<Peer, ConnectError> {
+        let mut last = ConnectError::Resolve(std::io::ErrorKind::NotFound.into());
+        for addr in lookup_host(addr).await.map_err(ConnectError::Resolve)? {
+            match self.handle.wiring.clone().connect(addr).await {
+                Ok(peer) => return Ok(peer),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Connects to an address with a socket of the caller's, whose options are left as they are. The
+    /// node's transport must have TCP streams.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Node::connect); an address that we are connected to is not refused.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, there is no connection.
+    pub async fn connect_with(
+        &self,
+        socket: TcpSocket,
+        addr: SocketAddr,
+    ) -> Result<Peer, ConnectError> {
+        let core = self.core();
+        if dialer::is_self(addr, &core.listening()) {
+            return Err(ConnectError::SelfConnect(addr));
+        }
+        let limit = core.config.connect_timeout;
+        let stream = dialer::dial(addr, limit, socket.connect(addr));
+        let stream = core
+            .shutdown
+            .unless_begun(stream)
+            .await
+            .ok_or(ConnectError::ShutDown)??;
+        self.adopt(stream, addr, Side::Dialer)
+            .await
+            .map_err(|refused| refused.error)
+    }
+
+    /// Makes a connection of a stream that the caller brings, handshake included. It must be of the
+    /// type that the node's transport has; [`AdoptOnly`](crate::transport::AdoptOnly) is a transport
+    /// for any type.
+    ///
+    /// `addr` and `side` are what [`Peer`] will say.
+    ///
+    /// # Errors
+    ///
+    /// The stream comes back unless the handshake had taken it.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the stream is closed.
+    pub async fn adopt<S: ByteStream>(
+        &self,
+        stream: S,
+        addr: SocketAddr,
+        side: Side,
+    ) -> Result<Peer, AdoptError<S>> {
+        let mut stream = Some(stream);
+        let any: &mut (dyn Any + Send) = &mut stream;
+        let adopted = self
+            .handle
+            .wiring
+            .clone()
+            .adopt(any, type_name::<S>(), addr, side)
+            .await;
+        adopted.map_err(|error| AdoptError { stream, error })
+    }
+
+    /// Queues a message for a peer, waiting for room in that peer's queue. It goes onto the wire
+    /// without further ado; to wait until it has, flush a [`PeerSink`].
+    ///
+    /// # Errors
+    ///
+    /// The peer is gone; the message comes back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Either it has resolved and the message is queued, or the message was not taken (and is
+    /// dropped with the future).
+    pub async fn send_to(&self, message: Out, peer: Peer) -> Result<(), SendError<Out>> {
+        let reason = NotSent::NotConnected;
+        let Some(queue) = self.queue(peer) else {
+            return Err(SendError {
+                message,
+                peer,
+                reason,
+            });
+        };
+        match Push::new(&queue, message).await {
+            Err(Some(message)) => Err(SendError {
+                message,
+                peer,
+                reason,
+            }),
+            Ok(()) | Err(None) => Ok(()),
+        }
+    }
+
+    /// Queues a message for a peer if there is room at once.
+    ///
+    /// # Errors
+    ///
+    /// The peer's queue is full, or it is gone; the message comes back.
+    pub fn try_send_to(&self, message: Out, peer: Peer) -> Result<(), SendError<Out>> {
+        let pushed = match self.queue(peer) {
+            Some(queue) => queue.push(message),
+            None => Pushed::Closed(message),
+        };
+        let (message, reason) = match pushed {
+            Pushed::Queued(_) => return Ok(()),
+            Pushed::Full(message) => (message, NotSent::Full),
+            Pushed::Closed(message) => (message, NotSent::NotConnected),
+        };
+        Err(SendError {
+            message,
+            peer,
+            reason,
+        })
+    }
+
+    /// Queues a clone of a message for every connected peer. It never waits: the report names the
+    /// peers whose queue was full.
+    pub fn broadcast(&self, message: Out) -> Broadcast
+    where
+        Out: Clone,
+    {
+        let mut report = Broadcast::default();
+        for queue in self.core().registry.links() {
+            match queue.push(message.clone()) {
+                Pushed::Queued(_) => report.queued += 1,
+                Pushed::Full(_) => report.full.push(queue.peer()),
+                Pushed::Closed(_) => {}
+            }
+        }
+        report
+    }
+
+    /// A new handle to the node's one sink.
+    pub fn outbound(&self) -> Outbound<Out> {
+        Outbound::new(self.handle.clone())
+    }
+
+    /// A sink for one peer alone; `None` if it isn't connected.
+    pub fn peer_sink(&self, peer: Peer) -> Option<PeerSink<Out>> {
+        Some(PeerSink::new(self.queue(peer)?, self.handle.clone()))
+    }
+
+    /// The connected peers, in no particular order.
+    pub fn peers(&self) -> Vec<Peer> {
+        self.core().registry.peers()
+    }
+
+    /// The peer with this remote address; of several, the one that is connected longest.
+    pub fn find(&self, addr: SocketAddr) -> Option<Peer> {
+        self.core().registry.find(addr)
+    }
+
+    /// The node's counters.
+    pub fn stats(&self) -> Stats {
+        self.core().stats()
+    }
+
+    /// A connection's counters; `None` if it has ended.
+    pub fn peer_stats(&self, peer: Peer) -> Option<PeerStats> {
+        Some(self.queue(peer)?.stats())
+    }
+
+    /// Closes a connection gracefully: nothing more is taken for it, what is queued is written, our
+    /// side is shut, and when the remote has closed its own (or the drain timeout has passed) the
+    /// connection has ended. Resolves then, with how it ended; `None` if it wasn't connected.
+    ///
+    /// What the remote sends from now on is thrown away.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the connection is closed all the same.
+    pub async fn disconnect(&self, peer: Peer) -> Option<Disconnect> {
+        let queue = self.queue(peer)?;
+        queue.order(Order::Disconnect);
+        let id = WaiterId::next();
+        Some(poll_fn(|cx| queue.poll_ended(cx, id)).await)
+    }
+
+    /// Ends a connection at once: what is queued is lost. Says whether it was connected; to wait for
+    /// the end, watch [`Events`](crate::Events).
+    pub fn abort(&self, peer: Peer) -> bool {
+        let queue = self.queue(peer);
+        if let Some(queue) = &queue {
+            queue.order(Order::Abort);
+        }
+        queue.is_some()
+    }
+
+    /// Shuts the node down: stops listening and dialling, closes every connection gracefully within
+    /// the drain timeout, and resolves when all its tasks have ended.
+    ///
+    /// [`Inbound`](crate::Inbound) still yields what was decoded before, and then ends.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, the node is shut down all the same. Calling it again waits for the same end.
+    pub async fn shutdown(&self) -> ShutdownReport {
+        self.handle.wiring.begin_shutdown();
+        let core = self.core();
+        core.shutdown.complete().await;
+        core.listeners.lock().clear();
+        core.shutdown_report()
+    }
+}
+
+impl<Out: Send + 'static> Routes<Out> for Handle<Out> {
+    fn route(&self, peer: Peer) -> Option<Arc<Queue<Out>>> {
+        self.wiring.core().registry.get(peer)
+    }
+
+    fn is_shut_down(&self) -> bool {
+        self.wiring.core().shutdown.has_begun()
+    }
+
+    fn undelivered(&self, peer: Peer, messages: u64) {
+        self.wiring.undelivered(peer, messages);
+    }
+}
+
+impl<Out> Drop for Handle<Out> {
+    fn drop(&mut self) {
+        self.wiring.begin_shutdown();
+    }
+}
+
+impl<Out> Clone for Node<Out> {
+    fn clone(&self) -> Self {
+        Self {
+            handle: self.handle.clone(),
+        }
+    }
+}
+
+impl<Out> fmt::Debug for Node<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let core = self.handle.wiring.core();
+        f.debug_struct("Node")
+            .field("name", &core.config.name)
+            .field("listening", &core.listening())
+            .finish_non_exhaustive()
+    }
+}

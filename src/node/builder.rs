@@ -1,0 +1,243 @@
+//! The options of a node: [`Builder`].
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio_util::codec::{Decoder, Encoder};
+use tracing::info_span;
+
+use super::{
+    Handle, Node,
+    wiring::{Core, Wiring},
+};
+use crate::{
+    config::Config,
+    disconnect::BoxError,
+    error::StartError,
+    inbound::Inbound,
+    protocol::Protocol,
+    transport::{Tcp, Transport},
+};
+
+/// The options of a node, all with sensible defaults; [`start`](Builder::start) checks them.
+///
+/// ```
+/// # async fn example() -> Result<(), wattle::StartError> {
+/// use std::time::Duration;
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{Inbound, Node};
+///
+/// let (node, inbound): (Node<String>, Inbound<String>) = Node::builder()
+///     .name("alice")
+///     .listen("127.0.0.1:0")
+///     .max_connections(64)
+///     .idle_timeout(Duration::from_secs(60))
+///     .start(|_| LinesCodec::new_with_max_length(8192))
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until `start`"]
+pub struct Builder<T = Tcp> {
+    config: Config,
+    listen: Vec<String>,
+    transport: T,
+}
+
+impl Builder<Tcp> {
+    pub(super) fn new() -> Self {
+        Self {
+            config: Config::default(),
+            listen: Vec::new(),
+            transport: Tcp::new(),
+        }
+    }
+}
+
+impl<T: Transport> Builder<T> {
+    /// Names the node in its logs; a node without a name has a number.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.config.name = Some(name.into());
+        self
+    }
+
+    /// Listens on an address, given as `HOST:PORT`; port 0 means any free one, which
+    /// [`Node::local_addr`] then tells. May be called several times. Without it the node doesn't
+    /// listen until [`Node::listen`].
+    pub fn listen(mut self, addr: impl ToString) -> Self {
+        self.listen.push(addr.to_string());
+        self
+    }
+
+    /// Where streams come from; [`Tcp`] by default, which also carries the options of sockets.
+    pub fn transport<U: Transport>(self, transport: U) -> Builder<U> {
+        Builder {
+            config: self.config,
+            listen: self.listen,
+            transport,
+        }
+    }
+
+    /// The most connections in all, those whose handshake is under way included; 1,024 by default.
+    /// An incoming one beyond it is closed at once and reported as
+    /// [`Event::Refused`](crate::Event::Refused).
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config.max_connections = connections;
+        self
+    }
+
+    /// The most handshakes under way, ours and theirs together; 256 by default.
+    pub fn max_pending(mut self, connections: usize) -> Self {
+        self.config.max_pending = connections;
+        self
+    }
+
+    /// Whether an address that we are connected to, by our own dialling, may be dialled again; off
+    /// by default, so that the second [`Node::connect`] says who is there already.
+    pub fn allow_duplicates(mut self, allow: bool) -> Self {
+        self.config.allow_duplicates = allow;
+        self
+    }
+
+    /// What happens when a remote ends its side and keeps reading (a *half-open* connection, such as
+    /// `nc -N` makes). Off by default: the connection is closed after what is queued for it was
+    /// written. When on, it stays open for writing until we disconnect, and the end of the remote's
+    /// side is reported as [`Event::ReadClosed`](crate::Event::ReadClosed).
+    pub fn allow_half_open(mut self, allow: bool) -> Self {
+        self.config.session.allow_half_open = allow;
+        self
+    }
+
+    /// The most messages of one connection that wait to be read; 1,024 by default. When they are
+    /// there, the connection stops reading. As many again may be in the batch that the reader is
+    /// going through, and one batch more (256 at most) may have been under way.
+    pub fn max_inbound_messages(mut self, messages: usize) -> Self {
+        self.config.session.inbound.messages = messages;
+        self
+    }
+
+    /// The same limit in bytes, as they came over the wire; 512 KiB by default. A message that is
+    /// larger than that is let through alone.
+    pub fn max_inbound_bytes(mut self, bytes: usize) -> Self {
+        self.config.session.inbound.bytes = bytes;
+        self
+    }
+
+    /// The most messages that wait in the queue of one peer; 1,024 by default. When they are there,
+    /// senders wait. As many again may be in the batch that the connection is writing.
+    pub fn max_outbound_messages(mut self, messages: usize) -> Self {
+        self.config.session.outbound.messages = messages;
+        self
+    }
+
+    /// The same limit in bytes, 512 KiB by default. How large a message is only shows when it is
+    /// encoded, so messages are taken to be as large as those of the batch before were on average.
+    pub fn max_outbound_bytes(mut self, bytes: usize) -> Self {
+        self.config.session.outbound.bytes = bytes;
+        self
+    }
+
+    /// How many encoded bytes are gathered before they are written, as long as there are messages;
+    /// 64 KiB by default. When the queue is empty, what there is is written at once.
+    pub fn write_boundary(mut self, bytes: usize) -> Self {
+        self.config.session.write_boundary = bytes;
+        self
+    }
+
+    /// How long dialling may take, without the handshake; 10 seconds by default.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.config.connect_timeout = limit;
+        self
+    }
+
+    /// How long a handshake may take; 10 seconds by default.
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.config.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a remote may be silent; for ever by default. The time during which *we* don't read,
+    /// because its messages aren't taken, doesn't count.
+    pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.config.session.idle_timeout = limit.into();
+        self
+    }
+
+    /// How long a remote may take no bytes when there are some for it; 30 seconds by default.
+    pub fn write_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.config.session.write_timeout = limit.into();
+        self
+    }
+
+    /// How long closing a connection may take: writing what is queued, and waiting for the remote to
+    /// close its side; 5 seconds by default.
+    pub fn drain_timeout(mut self, limit: Duration) -> Self {
+        self.config.session.drain_timeout = limit;
+        self
+    }
+
+    /// Starts the node: checks the options and listens where it was told to.
+    ///
+    /// `protocol` is what connections speak: a closure that makes a codec for each, or a
+    /// [`Protocol`] with a handshake. The type of outgoing messages is whatever the program sends,
+    /// as long as the codec encodes it; a program that never sends has to name one.
+    ///
+    /// Must be called within a tokio runtime, which the node's tasks then run on.
+    ///
+    /// # Errors
+    ///
+    /// An option that makes no sense, or an address that can't be listened on.
+    ///
+    /// # Cancel safety
+    ///
+    /// When dropped, no node is left behind.
+    pub async fn start<P, Out>(
+        self,
+        protocol: P,
+    ) -> Result<(Node<Out>, Inbound<<P::Codec as Decoder>::Item>), StartError>
+    where
+        P: Protocol<T::Stream>,
+        P::Codec: Encoder<Out, Error: Into<BoxError>>,
+        Out: Send + 'static,
+    {
+        self.config.validate()?;
+        let span = match &self.config.name {
+            Some(name) => info_span!(parent: None, "node", name),
+            None => info_span!(parent: None, "node", name = next_number()),
+        };
+        let wiring = Wiring::new(Core::new(self.config, span), self.transport, protocol);
+        let hub = wiring.hub();
+        let node = Node {
+            handle: Arc::new(Handle {
+                wiring: Arc::new(wiring),
+            }),
+        };
+        let inbound = Inbound::new(hub, node.handle.clone());
+        for addr in self.listen {
+            node.listen(addr).await?;
+        }
+        Ok((node, inbound))
+    }
+}
+
+fn next_number() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+impl<T: fmt::Debug> fmt::Debug for Builder<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("transport", &self.transport)
+            .finish()
+    }
+}

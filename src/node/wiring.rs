@@ -1,0 +1,466 @@
+//! What joins the parts of a node: dialled and accepted streams become sessions here.
+
+use std::{
+    any::{Any, type_name},
+    io,
+    net::SocketAddr,
+    panic::AssertUnwindSafe,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use futures::future::{BoxFuture, FutureExt};
+use tokio::task::JoinHandle;
+use tokio_util::{
+    codec::{Encoder, Framed},
+    sync::CancellationToken,
+};
+use tracing::{Instrument, Span, debug, debug_span};
+
+use crate::{
+    admission::{Admission, Permit},
+    config::Config,
+    connection::{Connection, Ended},
+    dialer,
+    disconnect::{BoxError, Disconnect, Reason, panic_message},
+    error::{ConnectError, HandshakeError},
+    inbound::{Ender, Event, Hub},
+    listener,
+    outbound::{Order, Queue},
+    peer::{Peer, Side},
+    protocol::Protocol,
+    registry::Registry,
+    shutdown::{Shutdown, ShutdownReport},
+    stats::Stats,
+    sync::Mutex,
+    transport::{Acceptor, Transport},
+};
+
+/// The part of a node that knows neither its codec nor its transport.
+#[derive(Debug)]
+pub(crate) struct Core<Out> {
+    pub(crate) config: Config,
+    pub(crate) span: Span,
+    pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) listeners: Mutex<Vec<Listening>>,
+    started: Instant,
+    /// What has ended, and what belongs to no connection.
+    totals: Mutex<Stats>,
+    /// As it was when the shutdown began.
+    at_shutdown: OnceLock<Stats>,
+}
+
+/// An address that is listened on.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) addr: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl<Out> Core<Out> {
+    pub(crate) fn new(config: Config, span: Span) -> Self {
+        Self {
+            registry: Arc::new(Registry::new()),
+            admission: Admission::new(config.max_connections, config.max_pending),
+            shutdown: Shutdown::default(),
+            listeners: Mutex::new(Vec::new()),
+            started: Instant::now(),
+            totals: Mutex::new(Stats::default()),
+            at_shutdown: OnceLock::new(),
+            config,
+            span,
+        }
+    }
+
+    pub(crate) fn listening(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .lock()
+            .iter()
+            .map(|listening| listening.addr)
+            .collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let totals = self.totals.lock();
+        let mut stats = *totals;
+        let links = self.registry.links();
+        drop(totals);
+        stats.uptime = self.started.elapsed();
+        stats.connections = links.len();
+        for queue in links {
+            stats.add_traffic(&queue.stats());
+        }
+        stats
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.totals.lock());
+    }
+
+    /// Tells every task to end, gracefully.
+    pub(crate) fn begin_shutdown(&self) {
+        if !self.shutdown.has_begun() {
+            let _ = self.at_shutdown.set(self.stats());
+        }
+        if self.shutdown.begin() {
+            debug!(parent: &self.span, "shutting down");
+            for queue in self.registry.close() {
+                queue.order(Order::ShutDown);
+            }
+        }
+    }
+
+    pub(crate) fn shutdown_report(&self) -> ShutdownReport {
+        let (begin, end) = (
+            self.at_shutdown.get().copied().unwrap_or_default(),
+            self.stats(),
+        );
+        ShutdownReport {
+            connections: begin.connections,
+            undelivered: end.undelivered - begin.undelivered,
+            drain_timeouts: end.timeouts.drain - begin.timeouts.drain,
+        }
+    }
+}
+
+/// A node whose codec and transport are forgotten; what handles hold.
+pub(crate) trait Wires<Out>: Send + Sync {
+    fn core(&self) -> &Core<Out>;
+    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>>;
+    fn connect(self: Arc<Self>, addr: SocketAddr)
+    -> BoxFuture<'static, Result<Peer, ConnectError>>;
+    /// `stream` is an `Option<S>` that holds a stream; it is taken if the transport has such streams
+    /// and the node has room.
+    fn adopt<'a>(
+        self: Arc<Self>,
+        stream: &'a mut (dyn Any + Send),
+        name: &'static str,
+        addr: SocketAddr,
+        side: Side,
+    ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
+    fn undelivered(&self, peer: Peer, messages: u64);
+    fn begin_shutdown(&self);
+}
+
+/// A node's parts together. Its tasks share it; no handle is in it, so none keeps it alive.
+pub(crate) struct Wiring<T, P: Protocol<T::Stream>, Out>
+where
+    T: Transport,
+{
+    core: Core<Out>,
+    hub: Arc<Hub<Item<T, P>>>,
+    transport: T,
+    protocol: P,
+}
+
+type Item<T, P> =
+    <<P as Protocol<<T as Transport>::Stream>>::Codec as tokio_util::codec::Decoder>::Item;
+
+type Session<T, P> = Framed<
+    <P as Protocol<<T as Transport>::Stream>>::Io,
+    <P as Protocol<<T as Transport>::Stream>>::Codec,
+>;
+
+impl<T, P, Out> Wiring<T, P, Out>
+where
+    T: Transport,
+    P: Protocol<T::Stream>,
+    P::Codec: Encoder<Out, Error: Into<BoxError>>,
+    Out: Send + 'static,
+{
+    pub(crate) fn new(core: Core<Out>, transport: T, protocol: P) -> Self {
+        Self {
+            core,
+            hub: Hub::new(),
+            transport,
+            protocol,
+        }
+    }
+
+    pub(crate) fn hub(&self) -> Arc<Hub<Item<T, P>>> {
+        self.hub.clone()
+    }
+
+    fn span(&self, peer: Peer) -> Span {
+        debug_span!(
+            parent: &self.core.span,
+            "connection",
+            peer = %peer.addr(),
+            id = peer.id(),
+        )
+    }
+
+    /// Listener → admission → handshake, in a task of its own so that a silent remote holds up
+    /// nobody else.
+    fn accepted(self: &Arc<Self>, stream: T::Stream, addr: SocketAddr) {
+        let permit = match self.core.admission.admit() {
+            Ok(permit) => permit,
+            Err(limit) => {
+                debug!(%addr, %limit, "refused");
+                self.core.count(|stats| stats.add_refusal(limit));
+                self.hub.notify(Event::Refused(addr, limit));
+                return;
+            }
+        };
+        let peer = Peer::next(addr, Side::Listener);
+        let wiring = self.clone();
+        let welcome = async move {
+            if let Err(ConnectError::Handshake { source, .. }) =
+                wiring.join(stream, peer, permit).await
+            {
+                wiring.hub.notify(Event::HandshakeFailed(peer, source));
+            }
+        };
+        self.core.shutdown.spawn(welcome);
+    }
+
+    /// Handshake → session.
+    async fn join(
+        self: &Arc<Self>,
+        stream: T::Stream,
+        peer: Peer,
+        permit: Permit,
+    ) -> Result<Peer, ConnectError> {
+        let span = self.span(peer);
+        match self.handshake(stream, peer).instrument(span.clone()).await {
+            Ok(framed) => self.establish(framed, peer, permit, span),
+            Err(source) => {
+                let error = source.to_string();
+                debug!(parent: &span, ?error, "handshake failed");
+                self.core.count(|stats| stats.add_failed_handshake(&source));
+                Err(ConnectError::Handshake { peer, source })
+            }
+        }
+    }
+
+    async fn handshake(
+        &self,
+        stream: T::Stream,
+        peer: Peer,
+    ) -> Result<Session<T, P>, HandshakeError> {
+        let limit = self.core.config.handshake_timeout;
+        let handshake = async { self.protocol.handshake(stream, peer).await };
+        let handshake = AssertUnwindSafe(handshake).catch_unwind();
+        let handshake = tokio::time::timeout(limit, handshake);
+        match self.core.shutdown.unless_begun(handshake).await {
+            Some(Ok(Ok(Ok(framed)))) => Ok(framed),
+            Some(Ok(Ok(Err(error)))) => Err(HandshakeError::Failed(error.into())),
+            Some(Ok(Err(payload))) => Err(HandshakeError::Panicked(panic_message(&*payload))),
+            Some(Err(_elapsed)) => Err(HandshakeError::TimedOut(limit)),
+            None => Err(HandshakeError::ShutDown),
+        }
+    }
+
+    /// Makes a connection of what the handshake left, and gives it a task.
+    fn establish(
+        self: &Arc<Self>,
+        framed: Session<T, P>,
+        peer: Peer,
+        mut permit: Permit,
+        span: Span,
+    ) -> Result<Peer, ConnectError> {
+        let config = self.core.config.session;
+        let (producer, ender) = self
+            .hub
+            .open(peer, config.inbound)
+            .ok_or(ConnectError::ShutDown)?;
+        let queue = Arc::new(Queue::new(peer, config.outbound));
+        if !self.core.registry.insert(peer, queue.clone()) {
+            return Err(ConnectError::ShutDown);
+        }
+        permit.establish();
+        self.core.count(|stats| stats.connected += 1);
+        debug!(parent: &span, side = ?peer.side(), "connected");
+        producer.announce();
+        let lifetime = Lifetime {
+            wiring: self.clone(),
+            queue: queue.clone(),
+            ender: Some(ender),
+            ended: Ended {
+                disconnect: Disconnect::local(Reason::Aborted),
+                drain_timed_out: false,
+            },
+            _permit: permit,
+        };
+        let connection = Connection::new(framed, producer, queue, config);
+        self.core
+            .shutdown
+            .spawn(lifetime.run(connection).instrument(span));
+        Ok(peer)
+    }
+
+    async fn dial(self: Arc<Self>, addr: SocketAddr) -> Result<Peer, ConnectError> {
+        let core = &self.core;
+        if core.shutdown.has_begun() {
+            return Err(ConnectError::ShutDown);
+        }
+        if dialer::is_self(addr, &core.listening()) {
+            return Err(ConnectError::SelfConnect(addr));
+        }
+        let allow = core.config.allow_duplicates;
+        let _dialing = if allow {
+            None
+        } else {
+            Some(core.registry.dial(addr)?)
+        };
+        let permit = core.admission.admit().map_err(ConnectError::Limit)?;
+        let limit = core.config.connect_timeout;
+        let stream = dialer::dial(addr, limit, self.transport.connect(addr));
+        let stream = core
+            .shutdown
+            .unless_begun(stream)
+            .await
+            .ok_or(ConnectError::ShutDown)?;
+        if let Err(ConnectError::TimedOut { .. }) = &stream {
+            core.count(|stats| stats.timeouts.connect += 1);
+        }
+        self.join(stream?, Peer::next(addr, Side::Dialer), permit)
+            .await
+    }
+}
+
+impl<T, P, Out> Wires<Out> for Wiring<T, P, Out>
+where
+    T: Transport,
+    P: Protocol<T::Stream>,
+    P::Codec: Encoder<Out, Error: Into<BoxError>>,
+    Out: Send + 'static,
+{
+    fn core(&self) -> &Core<Out> {
+        &self.core
+    }
+
+    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>> {
+        Box::pin(async move {
+            let acceptor = self.transport.bind(addr).await?;
+            let addr = acceptor.local_addr()?;
+            let stop = self.core.shutdown.child_token();
+            let (wiring, stopped) = (self.clone(), stop.clone());
+            let accept = async move {
+                let accepted = |stream, addr| wiring.accepted(stream, addr);
+                stopped
+                    .run_until_cancelled(listener::accept(acceptor, accepted))
+                    .await;
+                debug!(%addr, "stopped listening");
+            };
+            let span = self.core.span.clone();
+            debug!(parent: &span, %addr, "listening");
+            let task = self.core.shutdown.spawn(accept.instrument(span));
+            let mut listeners = self.core.listeners.lock();
+            listeners.push(Listening { addr, stop, task });
+            Ok(addr)
+        })
+    }
+
+    fn connect(
+        self: Arc<Self>,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<Peer, ConnectError>> {
+        Box::pin(self.dial(addr))
+    }
+
+    fn adopt<'a>(
+        self: Arc<Self>,
+        stream: &'a mut (dyn Any + Send),
+        name: &'static str,
+        addr: SocketAddr,
+        side: Side,
+    ) -> BoxFuture<'a, Result<Peer, ConnectError>> {
+        Box::pin(async move {
+            if self.core.shutdown.has_begun() {
+                return Err(ConnectError::ShutDown);
+            }
+            let Some(stream) = stream.downcast_mut::<Option<T::Stream>>() else {
+                return Err(ConnectError::WrongStream {
+                    expected: type_name::<T::Stream>(),
+                    got: name,
+                });
+            };
+            let permit = self.core.admission.admit().map_err(ConnectError::Limit)?;
+            match stream.take() {
+                Some(stream) => self.join(stream, Peer::next(addr, side), permit).await,
+                None => Err(ConnectError::ShutDown),
+            }
+        })
+    }
+
+    fn undelivered(&self, peer: Peer, messages: u64) {
+        self.core.count(|stats| stats.undelivered += messages);
+        self.hub.notify(Event::Undelivered(peer, messages));
+    }
+
+    fn begin_shutdown(&self) {
+        self.core.begin_shutdown();
+        self.hub.stop_accepting();
+    }
+}
+
+/// The life of a session. However its task ends, dropping this tells everyone, in this order: the
+/// registry, the counters, the reader of events, those who wait for the connection.
+struct Lifetime<T, P, Out>
+where
+    T: Transport,
+    P: Protocol<T::Stream>,
+    P::Codec: Encoder<Out, Error: Into<BoxError>>,
+    Out: Send + 'static,
+{
+    wiring: Arc<Wiring<T, P, Out>>,
+    queue: Arc<Queue<Out>>,
+    ender: Option<Ender<Item<T, P>>>,
+    ended: Ended,
+    _permit: Permit,
+}
+
+impl<T, P, Out> Lifetime<T, P, Out>
+where
+    T: Transport,
+    P: Protocol<T::Stream>,
+    P::Codec: Encoder<Out, Error: Into<BoxError>>,
+    Out: Send + 'static,
+{
+    async fn run(mut self, connection: Connection<P::Io, P::Codec, Out>) {
+        // The connection is dropped, and its stream closed, before anybody is told.
+        match AssertUnwindSafe(connection).catch_unwind().await {
+            Ok(ended) => self.ended = ended,
+            Err(payload) => {
+                let reason = Reason::Panicked(panic_message(&*payload));
+                self.ended.disconnect = Disconnect::library(reason);
+            }
+        }
+    }
+}
+
+impl<T, P, Out> Drop for Lifetime<T, P, Out>
+where
+    T: Transport,
+    P: Protocol<T::Stream>,
+    P::Codec: Encoder<Out, Error: Into<BoxError>>,
+    Out: Send + 'static,
+{
+    fn drop(&mut self) {
+        let (unsent, undelivered) = self.queue.abandon();
+        let Ended {
+            disconnect,
+            drain_timed_out,
+        } = &mut self.ended;
+        disconnect.undelivered = undelivered;
+        let core = &self.wiring.core;
+        core.count(|stats| {
+            core.registry.remove(self.queue.peer());
+            stats.add_traffic(&self.queue.stats());
+            stats.add_ending(disconnect);
+            stats.timeouts.drain += u64::from(*drain_timed_out);
+        });
+        let reason = disconnect.to_string();
+        debug!(?reason, "disconnected");
+        if let Some(ender) = self.ender.take() {
+            ender.end(disconnect.clone());
+        }
+        self.queue.end(disconnect.clone());
+        // Last, because these are the user's, and dropping them could panic.
+        drop(unsent);
+    }
+}

@@ -1,0 +1,351 @@
+//! The way out: from the user's sinks to the connection tasks.
+//!
+//! ```text
+//!  Outbound ──┐
+//!  PeerSink ──┼─► the peer's queue ─ taken whole ─► connection task ─ encode ─► socket
+//!  send_to ───┘
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use futures::sink::Sink;
+
+use crate::{
+    error::{NodeShutDown, PeerGone},
+    peer::Peer,
+    waiters::WaiterId,
+};
+
+mod queue;
+
+pub(crate) use queue::{Done, Order, Pushed, Queue};
+
+/// What the sinks need of their node.
+pub(crate) trait Routes<Out>: Send + Sync {
+    /// The queue of a connected peer.
+    fn route(&self, peer: Peer) -> Option<Arc<Queue<Out>>>;
+    /// Whether the node has shut down.
+    fn is_shut_down(&self) -> bool;
+    /// Counts and reports messages for a peer that is gone.
+    fn undelivered(&self, peer: Peer, messages: u64);
+}
+
+/// The node's one sink: `Sink<(Out, Peer)>`, so that `inbound.map(..).forward(outbound)` is a
+/// program.
+///
+/// A message goes into the queue of its peer, and from there onto the wire as soon as the connection
+/// can write, without a flush. `flush` resolves when everything fed through this handle was handed
+/// to the operating system, or its peer is gone. Its only error is that the node has shut down: a
+/// peer that leaves doesn't disturb the others. What is fed for a peer that is gone is counted in
+/// [`Stats::undelivered`](crate::Stats::undelivered) and reported as
+/// [`Event::Undelivered`](crate::Event::Undelivered).
+///
+/// Where a full queue stops it: the handle holds one message whose peer has no room, and is ready
+/// again when that is queued (or its peer is gone, at the latest by the write timeout). So a slow
+/// peer slows down what goes through the same handle. For isolation take a
+/// [`PeerSink`] per peer, or clone the handle: clones hold their own message. Closing a handle
+/// flushes it and closes nothing else.
+///
+/// # Cancel safety
+///
+/// As with every sink, `SinkExt::send` that is dropped may or may not have fed its message.
+/// [`Node::send_to`](crate::Node::send_to) has one outcome.
+pub struct Outbound<Out> {
+    routes: Arc<dyn Routes<Out>>,
+    id: WaiterId,
+    /// A message for the last peer, which has no room.
+    stuck: Option<Out>,
+    /// Who was sent to last.
+    last: Option<Fed<Out>>,
+    /// Whom else this handle may have unwritten messages for.
+    others: BTreeMap<Peer, Fed<Out>>,
+    /// At which number of others to look which of them are settled.
+    sweep_at: usize,
+}
+
+/// A peer's queue, and how much of it this handle has to see written.
+struct Fed<Out> {
+    queue: Arc<Queue<Out>>,
+    seq: u64,
+}
+
+/// How many other peers a handle remembers before it looks whose messages are written. As the number
+/// doubles with what stays, a handle remembers at most twice the peers that have something unwritten.
+const SWEEP_AT: usize = 64;
+
+impl<Out> Outbound<Out> {
+    pub(crate) fn new(routes: Arc<dyn Routes<Out>>) -> Self {
+        Self {
+            routes,
+            id: WaiterId::next(),
+            stuck: None,
+            last: None,
+            others: BTreeMap::new(),
+            sweep_at: SWEEP_AT,
+        }
+    }
+
+    /// Makes a peer the last one, unless it isn't connected.
+    fn turn_to(&mut self, peer: Peer) -> Option<&mut Fed<Out>> {
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.queue.peer() != peer)
+        {
+            let next = match self.others.remove(&peer) {
+                Some(fed) => fed,
+                None => Fed {
+                    queue: self.routes.route(peer)?,
+                    seq: 0,
+                },
+            };
+            if let Some(last) = self.last.replace(next) {
+                self.others.insert(last.queue.peer(), last);
+                self.sweep();
+            }
+        }
+        self.last.as_mut()
+    }
+
+    fn sweep(&mut self) {
+        if self.others.len() >= self.sweep_at {
+            self.others.retain(|_, fed| !fed.queue.is_settled(fed.seq));
+            self.sweep_at = SWEEP_AT.max(2 * self.others.len());
+        }
+    }
+
+    fn poll_stuck(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if let (Some(_), Some(last)) = (&self.stuck, &mut self.last) {
+            match ready!(last.queue.poll_push(cx, self.id, &mut self.stuck)) {
+                Ok(seq) => last.seq = seq,
+                Err(()) => self.lose_stuck(),
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn lose_stuck(&mut self) {
+        if let (Some(_), Some(last)) = (self.stuck.take(), &self.last) {
+            self.routes.undelivered(last.queue.peer(), 1);
+        }
+    }
+}
+
+impl<Out> Sink<(Out, Peer)> for Outbound<Out> {
+    type Error = NodeShutDown;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NodeShutDown>> {
+        let this = self.get_mut();
+        ready!(this.poll_stuck(cx));
+        Poll::Ready(if this.routes.is_shut_down() {
+            Err(NodeShutDown)
+        } else {
+            Ok(())
+        })
+    }
+
+    fn start_send(self: Pin<&mut Self>, item: (Out, Peer)) -> Result<(), NodeShutDown> {
+        let this = self.get_mut();
+        let (message, peer) = item;
+        let pushed = match this.turn_to(peer) {
+            Some(fed) => match fed.queue.push(message) {
+                Pushed::Queued(seq) => {
+                    fed.seq = seq;
+                    return Ok(());
+                }
+                not_queued => not_queued,
+            },
+            None => Pushed::Closed(message),
+        };
+        match pushed {
+            Pushed::Queued(_) => {}
+            Pushed::Full(message) => this.stuck = Some(message),
+            Pushed::Closed(message) => {
+                drop(message);
+                this.routes.undelivered(peer, 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// One peer at a time: all have to be written, in whatever order they are.
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NodeShutDown>> {
+        let this = self.get_mut();
+        ready!(this.poll_stuck(cx));
+        if let Some(last) = &this.last {
+            let _gone_or_written = ready!(last.queue.poll_written(cx, this.id, last.seq));
+        }
+        while let Some(entry) = this.others.first_entry() {
+            let fed = entry.get();
+            let _gone_or_written = ready!(fed.queue.poll_written(cx, this.id, fed.seq));
+            entry.remove();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NodeShutDown>> {
+        self.poll_flush(cx)
+    }
+}
+
+/// A new handle, with nothing of its own to flush.
+impl<Out> Clone for Outbound<Out> {
+    fn clone(&self) -> Self {
+        Self::new(self.routes.clone())
+    }
+}
+
+impl<Out> Drop for Outbound<Out> {
+    fn drop(&mut self) {
+        self.lose_stuck();
+        for fed in self.last.iter().chain(self.others.values()) {
+            fed.queue.forget(self.id);
+        }
+    }
+}
+
+/// The sink of one peer: `Sink<Out>` with that peer's backpressure and errors, and nobody else's.
+///
+/// `flush` resolves when everything fed through this handle was handed to the operating system. The
+/// error is that the peer is gone; a message that was fed but never written is then counted in
+/// [`Disconnect::undelivered`](crate::Disconnect::undelivered). Closing the sink flushes it and does
+/// not close the connection.
+///
+/// # Cancel safety
+///
+/// As with every sink, `SinkExt::send` that is dropped may or may not have fed its message.
+/// [`Node::send_to`](crate::Node::send_to) has one outcome.
+pub struct PeerSink<Out> {
+    queue: Arc<Queue<Out>>,
+    routes: Arc<dyn Routes<Out>>,
+    id: WaiterId,
+    seq: u64,
+}
+
+impl<Out> PeerSink<Out> {
+    pub(crate) fn new(queue: Arc<Queue<Out>>, routes: Arc<dyn Routes<Out>>) -> Self {
+        Self {
+            queue,
+            routes,
+            id: WaiterId::next(),
+            seq: 0,
+        }
+    }
+
+    /// Whom it sends to.
+    pub fn peer(&self) -> Peer {
+        self.queue.peer()
+    }
+
+    fn gone(&self) -> PeerGone {
+        PeerGone(self.queue.peer())
+    }
+}
+
+impl<Out> Sink<Out> for PeerSink<Out> {
+    type Error = PeerGone;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
+        self.queue.poll_room(cx, self.id).map_err(|()| self.gone())
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Out) -> Result<(), PeerGone> {
+        let this = self.get_mut();
+        match this.queue.push_reserved(message) {
+            Pushed::Queued(seq) => {
+                this.seq = seq;
+                Ok(())
+            }
+            Pushed::Full(message) | Pushed::Closed(message) => {
+                drop(message);
+                this.routes.undelivered(this.queue.peer(), 1);
+                Err(this.gone())
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
+        let written = self.queue.poll_written(cx, self.id, self.seq);
+        written.map_err(|()| self.gone())
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
+        self.poll_flush(cx)
+    }
+}
+
+/// A new handle, with nothing of its own to flush.
+impl<Out> Clone for PeerSink<Out> {
+    fn clone(&self) -> Self {
+        Self::new(self.queue.clone(), self.routes.clone())
+    }
+}
+
+impl<Out> Drop for PeerSink<Out> {
+    fn drop(&mut self) {
+        self.queue.forget(self.id);
+    }
+}
+
+/// Queues one message, waiting for room: the future behind [`Node::send_to`](crate::Node::send_to).
+/// It has queued the message when it is ready, and not before.
+pub(crate) struct Push<'a, Out> {
+    queue: &'a Queue<Out>,
+    id: WaiterId,
+    message: Option<Out>,
+}
+
+impl<'a, Out> Push<'a, Out> {
+    pub(crate) fn new(queue: &'a Queue<Out>, message: Out) -> Self {
+        Self {
+            queue,
+            id: WaiterId::next(),
+            message: Some(message),
+        }
+    }
+}
+
+impl<Out> Future for Push<'_, Out> {
+    type Output = Result<(), Option<Out>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let pushed = ready!(this.queue.poll_push(cx, this.id, &mut this.message));
+        Poll::Ready(match pushed {
+            Ok(_) => Ok(()),
+            Err(()) => Err(this.message.take()),
+        })
+    }
+}
+
+impl<Out> Drop for Push<'_, Out> {
+    fn drop(&mut self) {
+        self.queue.forget(self.id);
+    }
+}
+
+// Nothing in them is pinned, whatever `Out` is.
+impl<Out> Unpin for Outbound<Out> {}
+impl<Out> Unpin for PeerSink<Out> {}
+impl<Out> Unpin for Push<'_, Out> {}
+
+impl<Out> fmt::Debug for Outbound<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").finish_non_exhaustive()
+    }
+}
+
+impl<Out> fmt::Debug for PeerSink<Out> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PeerSink")
+            .field("peer", &self.peer())
+            .finish_non_exhaustive()
+    }
+}

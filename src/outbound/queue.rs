@@ -1,0 +1,359 @@
+//! One peer's outbound queue: between the senders and the connection task.
+//!
+//! Senders push under a short lock. The task swaps the whole queue out, encodes it, and comes back
+//! for more; what it has published as `written` is what flushes wait for.
+//!
+//! # Invariants
+//!
+//! 1. `written <= fed`. `fed` counts what was taken into the queue, `written` what was handed to the
+//!    operating system; what is between is in the queue, in the task's batch, or in its write
+//!    buffer.
+//! 2. A sender that finds no room registers under the same lock, and `take` empties the queue and
+//!    wakes every registered sender; so does closing.
+//! 3. `awaiting` is set only by `park`, under the same lock that found the queue empty; the next
+//!    push clears it and wakes the task. A task that isn't awaiting looks at the queue again before
+//!    it parks.
+//! 4. An order is stored before the task is woken, and the task's waker is registered before it
+//!    looks for orders.
+//! 5. The phase goes from open to closing to ended, never back. Nothing enters a queue that isn't
+//!    open.
+
+use std::{
+    collections::VecDeque,
+    mem,
+    sync::atomic::Ordering,
+    task::{Context, Poll, Waker},
+};
+
+use crate::{
+    config::Bounds,
+    disconnect::Disconnect,
+    peer::Peer,
+    stats::{PeerCounters, PeerStats},
+    sync::{AtomicU8, Mutex},
+    waiters::{WaiterId, Waiters},
+};
+
+#[derive(Debug)]
+pub(crate) struct Queue<Out> {
+    peer: Peer,
+    bounds: Bounds,
+    counters: PeerCounters,
+    order: AtomicU8,
+    state: Mutex<State<Out>>,
+}
+
+struct State<Out> {
+    messages: VecDeque<Out>,
+    /// Mean encoded size of the messages in the task's last batch, in bytes: what a message is only
+    /// shows when it is encoded, so the bound in bytes takes the next ones to be like the last.
+    weight: usize,
+    fed: u64,
+    written: u64,
+    phase: Phase,
+    task: Option<Waker>,
+    awaiting: bool,
+    /// Senders that wait for room.
+    room: Waiters,
+    /// Those that wait for `written` to grow, or for the end.
+    progress: Waiters,
+}
+
+enum Phase {
+    Open,
+    Closing,
+    Ended(Disconnect),
+}
+
+/// What the connection task is told to do. A later order overrides an earlier one if it is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Write what is queued, then close.
+    Disconnect = 1,
+    /// The same, because the node ends.
+    ShutDown = 2,
+    /// End at once.
+    Abort = 3,
+}
+
+/// What became of a message that was pushed.
+pub(crate) enum Pushed<Out> {
+    /// It is in the queue; it is written when `written` reaches this.
+    Queued(u64),
+    /// The queue is full; here it is again.
+    Full(Out),
+    /// The queue takes no more; here it is again.
+    Closed(Out),
+}
+
+/// What the task has done since it took the last batch.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Done {
+    /// How many messages, of all that were ever fed, are written.
+    pub(crate) written: u64,
+    /// Mean encoded size of the last messages, if there were any.
+    pub(crate) weight: Option<usize>,
+}
+
+impl<Out> Queue<Out> {
+    pub(crate) fn new(peer: Peer, bounds: Bounds) -> Self {
+        Self {
+            peer,
+            bounds,
+            counters: PeerCounters::new(),
+            order: AtomicU8::new(0),
+            state: Mutex::new(State {
+                messages: VecDeque::new(),
+                weight: size_of::<Out>(),
+                fed: 0,
+                written: 0,
+                phase: Phase::Open,
+                task: None,
+                awaiting: false,
+                room: Waiters::default(),
+                progress: Waiters::default(),
+            }),
+        }
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    pub(crate) fn counters(&self) -> &PeerCounters {
+        &self.counters
+    }
+
+    pub(crate) fn stats(&self) -> PeerStats {
+        let state = self.state.lock();
+        let queued = state.fed - state.written;
+        drop(state);
+        self.counters.snapshot(queued)
+    }
+}
+
+/// The senders' side.
+impl<Out> Queue<Out> {
+    /// Queues a message if there is room.
+    pub(crate) fn push(&self, message: Out) -> Pushed<Out> {
+        self.push_if(message, |state| self.has_room(state))
+    }
+
+    /// Queues a message for which [`poll_room`](Self::poll_room) was ready. Other senders may have
+    /// taken the room since, so the queue can outgrow its bound by one message per sink.
+    pub(crate) fn push_reserved(&self, message: Out) -> Pushed<Out> {
+        self.push_if(message, |_| true)
+    }
+
+    /// Queues the message as soon as there is room; `Err` when the queue takes no more. The message
+    /// stays where it is unless it was queued.
+    pub(crate) fn poll_push(
+        &self,
+        cx: &Context<'_>,
+        id: WaiterId,
+        message: &mut Option<Out>,
+    ) -> Poll<Result<u64, ()>> {
+        loop {
+            let Some(taken) = message.take() else {
+                return Poll::Ready(Err(()));
+            };
+            match self.push(taken) {
+                Pushed::Queued(seq) => return Poll::Ready(Ok(seq)),
+                Pushed::Full(back) => *message = Some(back),
+                Pushed::Closed(back) => {
+                    *message = Some(back);
+                    return Poll::Ready(Err(()));
+                }
+            }
+            if self.poll_room(cx, id).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Waits for room; `Err` when the queue takes no more.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Result<(), ()>> {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Open) {
+            Poll::Ready(Err(()))
+        } else if self.has_room(&state) {
+            Poll::Ready(Ok(()))
+        } else {
+            state.room.register(id, cx);
+            Poll::Pending
+        }
+    }
+
+    /// Waits until the first `seq` messages are written; `Err` when the connection ended before.
+    pub(crate) fn poll_written(
+        &self,
+        cx: &Context<'_>,
+        id: WaiterId,
+        seq: u64,
+    ) -> Poll<Result<(), ()>> {
+        let mut state = self.state.lock();
+        if state.written >= seq {
+            Poll::Ready(Ok(()))
+        } else if let Phase::Ended(_) = state.phase {
+            Poll::Ready(Err(()))
+        } else {
+            state.progress.register(id, cx);
+            Poll::Pending
+        }
+    }
+
+    /// Whether nothing more can happen to the first `seq` messages.
+    pub(crate) fn is_settled(&self, seq: u64) -> bool {
+        let state = self.state.lock();
+        state.written >= seq || matches!(state.phase, Phase::Ended(_))
+    }
+
+    /// Waits until the connection has ended.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Disconnect> {
+        let mut state = self.state.lock();
+        if let Phase::Ended(disconnect) = &state.phase {
+            return Poll::Ready(disconnect.clone());
+        }
+        state.progress.register(id, cx);
+        Poll::Pending
+    }
+
+    /// Forgets a waiter that is dropped.
+    pub(crate) fn forget(&self, id: WaiterId) {
+        let mut state = self.state.lock();
+        state.room.remove(id);
+        state.progress.remove(id);
+    }
+
+    /// Closes the queue and tells the task what to do.
+    pub(crate) fn order(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.close();
+        let task = self.state.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    fn has_room(&self, state: &State<Out>) -> bool {
+        let messages = state.messages.len();
+        self.bounds
+            .admit(messages, messages.saturating_mul(state.weight))
+    }
+
+    fn push_if(&self, message: Out, admit: impl FnOnce(&State<Out>) -> bool) -> Pushed<Out> {
+        let mut state = self.state.lock();
+        if !matches!(state.phase, Phase::Open) {
+            return Pushed::Closed(message);
+        }
+        if !admit(&state) {
+            return Pushed::Full(message);
+        }
+        state.messages.push_back(message);
+        state.fed += 1;
+        let seq = state.fed;
+        let task = if mem::take(&mut state.awaiting) {
+            state.task.clone()
+        } else {
+            None
+        };
+        drop(state);
+        if let Some(task) = task {
+            task.wake();
+        }
+        Pushed::Queued(seq)
+    }
+}
+
+/// The connection task's side.
+impl<Out> Queue<Out> {
+    /// Registers the task's waker. To be called before anything else in every poll.
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.state.lock().task = Some(waker.clone());
+    }
+
+    /// What the task is told to do, if anything.
+    pub(crate) fn ordered(&self) -> Option<Order> {
+        match self.order.load(Ordering::Acquire) {
+            1 => Some(Order::Disconnect),
+            2 => Some(Order::ShutDown),
+            3 => Some(Order::Abort),
+            _ => None,
+        }
+    }
+
+    /// Swaps the queue with the task's empty batch, and says whether there was anything.
+    pub(crate) fn take(&self, batch: &mut VecDeque<Out>, done: Done) -> bool {
+        debug_assert!(batch.is_empty());
+        let mut state = self.state.lock();
+        let progress = state.publish(done);
+        mem::swap(&mut state.messages, batch);
+        let room = if batch.is_empty() {
+            Waiters::default()
+        } else {
+            state.room.take()
+        };
+        drop(state);
+        room.wake();
+        progress.wake();
+        !batch.is_empty()
+    }
+
+    /// Makes the next push wake the task, unless there is something already. Memory that the queue
+    /// doesn't need is given back.
+    pub(crate) fn park(&self, done: Done) -> bool {
+        let mut state = self.state.lock();
+        let progress = state.publish(done);
+        let empty = state.messages.is_empty();
+        if empty {
+            state.awaiting = true;
+            state.messages = VecDeque::new();
+        }
+        drop(state);
+        progress.wake();
+        empty
+    }
+
+    /// Takes no more messages; what is in the queue stays.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        if let Phase::Open = state.phase {
+            state.phase = Phase::Closing;
+        }
+        let room = state.room.take();
+        drop(state);
+        room.wake();
+    }
+
+    /// Closes the queue, and gives what is in it and the number of messages that were never written.
+    pub(crate) fn abandon(&self) -> (VecDeque<Out>, u64) {
+        self.close();
+        let mut state = self.state.lock();
+        state.task = None;
+        (mem::take(&mut state.messages), state.fed - state.written)
+    }
+
+    /// Records how the connection ended, and wakes everyone.
+    pub(crate) fn end(&self, disconnect: Disconnect) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Ended(disconnect);
+        let (room, progress) = (state.room.take(), state.progress.take());
+        drop(state);
+        room.wake();
+        progress.wake();
+    }
+}
+
+impl<Out> State<Out> {
+    fn publish(&mut self, done: Done) -> Waiters {
+        if let Some(weight) = done.weight {
+            self.weight = weight;
+        }
+        if done.written == self.written {
+            return Waiters::default();
+        }
+        self.written = done.written;
+        self.progress.take()
+    }
+}

@@ -1,0 +1,131 @@
+//! Who is connected, and whom we are dialling.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use crate::{
+    error::ConnectError,
+    peer::{Peer, Side},
+};
+
+/// The connections of a node, each with a link to its task, and the addresses that are being
+/// dialled.
+#[derive(Debug)]
+pub(crate) struct Registry<Link> {
+    inner: RwLock<Inner<Link>>,
+}
+
+#[derive(Debug)]
+struct Inner<Link> {
+    peers: HashMap<Peer, Link>,
+    /// The same peers by remote address; several connections may share one.
+    addrs: BTreeMap<SocketAddr, Vec<Peer>>,
+    dialing: HashSet<SocketAddr>,
+    closed: bool,
+}
+
+impl<Link: Clone> Registry<Link> {
+    pub(crate) fn new() -> Self {
+        Self {
+            inner: RwLock::new(Inner {
+                peers: HashMap::new(),
+                addrs: BTreeMap::new(),
+                dialing: HashSet::new(),
+                closed: false,
+            }),
+        }
+    }
+
+    pub(crate) fn get(&self, peer: Peer) -> Option<Link> {
+        self.read().peers.get(&peer).cloned()
+    }
+
+    /// The oldest connection with this remote address.
+    pub(crate) fn find(&self, addr: SocketAddr) -> Option<Peer> {
+        self.read().addrs.get(&addr)?.first().copied()
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        self.read().peers.keys().copied().collect()
+    }
+
+    pub(crate) fn links(&self) -> Vec<Link> {
+        self.read().peers.values().cloned().collect()
+    }
+
+    /// Enters a connection; `false` when the node makes no new ones.
+    pub(crate) fn insert(&self, peer: Peer, link: Link) -> bool {
+        let mut inner = self.write();
+        if inner.closed {
+            return false;
+        }
+        inner.peers.insert(peer, link);
+        inner.addrs.entry(peer.addr()).or_default().push(peer);
+        true
+    }
+
+    pub(crate) fn remove(&self, peer: Peer) {
+        let mut inner = self.write();
+        let link = inner.peers.remove(&peer);
+        if let Some(same_addr) = inner.addrs.get_mut(&peer.addr()) {
+            same_addr.retain(|other| *other != peer);
+            if same_addr.is_empty() {
+                inner.addrs.remove(&peer.addr());
+            }
+        }
+        drop(inner);
+        drop(link);
+    }
+
+    /// Reserves an address for dialling, so that nobody else connects to it meanwhile.
+    pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr) -> Result<Dialing<Link>, ConnectError> {
+        let mut inner = self.write();
+        let same_addr = inner.addrs.get(&addr).into_iter().flatten();
+        if let Some(peer) = same_addr.copied().find(|peer| peer.side() == Side::Dialer) {
+            return Err(ConnectError::AlreadyConnected(peer));
+        }
+        if !inner.dialing.insert(addr) {
+            return Err(ConnectError::AlreadyDialing(addr));
+        }
+        Ok(Dialing {
+            registry: self.clone(),
+            addr,
+        })
+    }
+
+    /// Lets no one in any more, and tells who is there.
+    pub(crate) fn close(&self) -> Vec<Link> {
+        let mut inner = self.write();
+        inner.closed = true;
+        inner.peers.values().cloned().collect()
+    }
+
+    // No user code runs under this lock, so what poisoned it left it whole.
+    fn read(&self) -> RwLockReadGuard<'_, Inner<Link>> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner<Link>> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An address that is being dialled; dropping it makes the address free again.
+#[derive(Debug)]
+pub(crate) struct Dialing<Link> {
+    registry: Arc<Registry<Link>>,
+    addr: SocketAddr,
+}
+
+impl<Link> Drop for Dialing<Link> {
+    fn drop(&mut self) {
+        let inner = self.registry.inner.write();
+        inner
+            .unwrap_or_else(PoisonError::into_inner)
+            .dialing
+            .remove(&self.addr);
+    }
+}

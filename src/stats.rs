@@ -1,0 +1,164 @@
+//! What happened so far, in numbers: [`Stats`] of a node, [`PeerStats`] of a connection.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    disconnect::{Disconnect, Reason, Timeout},
+    error::{HandshakeError, Limit},
+};
+
+/// A snapshot of a node's counters, from its start on, ended connections included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// How long the node exists.
+    pub uptime: Duration,
+    /// Connections that are open.
+    pub connections: usize,
+    /// Connections that have been opened, by us or by a remote.
+    pub connected: u64,
+    /// Connections that have ended.
+    pub disconnected: u64,
+    /// Messages that were decoded.
+    pub messages_in: u64,
+    /// Messages that were handed to the operating system.
+    pub messages_out: u64,
+    /// Bytes that were read, handshakes not included.
+    pub bytes_in: u64,
+    /// Bytes that were written, handshakes not included.
+    pub bytes_out: u64,
+    /// Messages that were accepted for a peer and not handed to the operating system, because the
+    /// peer was gone.
+    pub undelivered: u64,
+    /// Incoming connections that were refused.
+    pub refused: Refused,
+    /// Handshakes, ours and theirs, that did not end in a session; those that took too long
+    /// included.
+    pub handshakes_failed: u64,
+    /// Deadlines that passed.
+    pub timeouts: Timeouts,
+}
+
+/// Incoming connections that were refused, by the limit that was reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refused {
+    /// The limit of connections in all.
+    pub max_connections: u64,
+    /// The limit of pending connections.
+    pub max_pending: u64,
+}
+
+/// Deadlines that passed, by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timeouts {
+    /// Dialling took too long.
+    pub connect: u64,
+    /// A handshake took too long.
+    pub handshake: u64,
+    /// A remote was silent for too long.
+    pub idle: u64,
+    /// A remote did not read for too long.
+    pub write: u64,
+    /// A connection that was being closed could not be drained in time.
+    pub drain: u64,
+}
+
+/// A snapshot of one connection's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// Since when the connection is open.
+    pub connected_at: Instant,
+    /// Messages that were decoded.
+    pub messages_in: u64,
+    /// Messages that were handed to the operating system.
+    pub messages_out: u64,
+    /// Bytes that were read, the handshake not included.
+    pub bytes_in: u64,
+    /// Bytes that were written, the handshake not included.
+    pub bytes_out: u64,
+    /// Messages that wait to be written.
+    pub queued: u64,
+}
+
+/// The counters of one connection. Only its task writes them, once per batch.
+#[derive(Debug)]
+pub(crate) struct PeerCounters {
+    connected_at: Instant,
+    messages_in: AtomicU64,
+    messages_out: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl PeerCounters {
+    pub(crate) fn new() -> Self {
+        Self {
+            connected_at: Instant::now(),
+            messages_in: AtomicU64::new(0),
+            messages_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn record_in(&self, messages: u64, bytes: u64) {
+        self.messages_in.store(messages, Relaxed);
+        self.bytes_in.store(bytes, Relaxed);
+    }
+
+    pub(crate) fn record_out(&self, messages: u64, bytes: u64) {
+        self.messages_out.store(messages, Relaxed);
+        self.bytes_out.store(bytes, Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self, queued: u64) -> PeerStats {
+        PeerStats {
+            connected_at: self.connected_at,
+            messages_in: self.messages_in.load(Relaxed),
+            messages_out: self.messages_out.load(Relaxed),
+            bytes_in: self.bytes_in.load(Relaxed),
+            bytes_out: self.bytes_out.load(Relaxed),
+            queued,
+        }
+    }
+}
+
+impl Stats {
+    /// Adds the traffic of a connection, open or ended.
+    pub(crate) fn add_traffic(&mut self, peer: &PeerStats) {
+        self.messages_in += peer.messages_in;
+        self.messages_out += peer.messages_out;
+        self.bytes_in += peer.bytes_in;
+        self.bytes_out += peer.bytes_out;
+    }
+
+    pub(crate) fn add_ending(&mut self, disconnect: &Disconnect) {
+        self.disconnected += 1;
+        self.undelivered += disconnect.undelivered;
+        match disconnect.reason {
+            Reason::TimedOut(Timeout::Idle) => self.timeouts.idle += 1,
+            Reason::TimedOut(Timeout::Write) => self.timeouts.write += 1,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn add_refusal(&mut self, limit: Limit) {
+        match limit {
+            Limit::Connections(_) => self.refused.max_connections += 1,
+            Limit::Pending(_) => self.refused.max_pending += 1,
+        }
+    }
+
+    pub(crate) fn add_failed_handshake(&mut self, error: &HandshakeError) {
+        self.handshakes_failed += 1;
+        if let HandshakeError::TimedOut(_) = error {
+            self.timeouts.handshake += 1;
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Where streams come from: [`Transport`], and [`Tcp`], the one to use.
+
+use std::{
+    fmt,
+    future::Future,
+    io,
+    marker::PhantomData,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+
+/// A bidirectional stream of bytes, such as [`TcpStream`]. Implemented for all that qualify; put
+/// one that isn't `Unpin` into a `Pin<Box<_>>`.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
+
+/// Where a node's streams come from.
+///
+/// A transport of one's own lets a node run over anything that reads and writes: memory, Unix
+/// sockets, a simulator. Addresses are always [`SocketAddr`]; a transport without such addresses
+/// makes up some.
+pub trait Transport: Send + Sync + 'static {
+    /// What it connects and accepts.
+    type Stream: ByteStream;
+    /// What it listens with.
+    type Acceptor: Acceptor<Stream = Self::Stream>;
+
+    /// Starts listening on an address; port 0 means any free one.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from listening there.
+    fn bind(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Acceptor>> + Send;
+
+    /// Dials an address. The node drops the future when the connect timeout passes.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from connecting; [`io::ErrorKind::ConnectionRefused`] is told from the
+    /// others in the [`ConnectError`](crate::ConnectError).
+    fn connect(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Accepts the streams that others open to one address. Dropping it stops listening.
+pub trait Acceptor: Send + 'static {
+    /// What it accepts.
+    type Stream: ByteStream;
+
+    /// Waits for the next stream and its remote address.
+    ///
+    /// # Errors
+    ///
+    /// An error does not end the listening: the node calls again, after a pause unless the error is
+    /// one of the stream that was about to be accepted.
+    fn poll_accept(&mut self, cx: &mut Context<'_>)
+    -> Poll<io::Result<(Self::Stream, SocketAddr)>>;
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the operating system says.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
+
+/// TCP, with the options of its sockets.
+///
+/// ```
+/// use std::time::Duration;
+/// use wattle::{Node, transport::Tcp};
+///
+/// let tcp = Tcp::new().keepalive(Duration::from_secs(60)).backlog(256);
+/// let builder = Node::builder().transport(tcp);
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tcp {
+    nodelay: bool,
+    keepalive: Option<Duration>,
+    reuse_port: bool,
+    backlog: u32,
+    dial_from: Option<SocketAddr>,
+}
+
+/// The most that the usual kernels take without being told otherwise
+/// (`net.core.somaxconn` on Linux).
+const BACKLOG: u32 = 4096;
+
+impl Tcp {
+    /// TCP with nodelay on and everything else as the operating system has it.
+    pub fn new() -> Self {
+        Self {
+            nodelay: true,
+            keepalive: None,
+            reuse_port: false,
+            backlog: BACKLOG,
+            dial_from: None,
+        }
+    }
+
+    /// Whether small writes go out at once (`TCP_NODELAY`); on by default. The node writes in
+    /// batches, so that there is nothing to gain by waiting for more.
+    pub fn nodelay(mut self, on: bool) -> Self {
+        self.nodelay = on;
+        self
+    }
+
+    /// Sends keepalive probes when a connection was silent for this long, in whole seconds; off by
+    /// default.
+    pub fn keepalive(mut self, after: impl Into<Option<Duration>>) -> Self {
+        self.keepalive = after.into();
+        self
+    }
+
+    /// Lets several sockets listen on one port, between which the kernel spreads the connections
+    /// (`SO_REUSEPORT`, Unix only); off by default.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
+        self
+    }
+
+    /// How many connections the kernel holds until they are accepted; 4,096 by default, and never
+    /// more than the kernel's own limit.
+    pub fn backlog(mut self, connections: u32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// The local address of outgoing connections; any by default. Port 0 means any port.
+    pub fn dial_from(mut self, addr: impl Into<Option<SocketAddr>>) -> Self {
+        self.dial_from = addr.into();
+        self
+    }
+
+    fn socket(&self, addr: SocketAddr) -> io::Result<TcpSocket> {
+        match addr {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }
+    }
+
+    fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(self.nodelay)?;
+        if let Some(after) = self.keepalive {
+            SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(after))?;
+        }
+        Ok(())
+    }
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Transport for Tcp {
+    type Stream = TcpStream;
+    type Acceptor = TcpAcceptor;
+
+    async fn bind(&self, addr: SocketAddr) -> io::Result<TcpAcceptor> {
+        let socket = self.socket(addr)?;
+        // As tokio's and std's listeners do: without it a restart waits for old connections.
+        #[cfg(not(windows))]
+        socket.set_reuseaddr(true)?;
+        if self.reuse_port {
+            #[cfg(unix)]
+            socket.set_reuseport(true)?;
+            #[cfg(not(unix))]
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        socket.bind(addr)?;
+        Ok(TcpAcceptor {
+            listener: socket.listen(self.backlog)?,
+            options: self.clone(),
+        })
+    }
+
+    async fn connect(&self, addr: SocketAddr) -> io::Result<TcpStream> {
+        let socket = self.socket(addr)?;
+        if let Some(local) = self.dial_from {
+            socket.bind(local)?;
+        }
+        let stream = socket.connect(addr).await?;
+        self.set_options(&stream)?;
+        Ok(stream)
+    }
+}
+
+/// The listening side of [`Tcp`].
+#[derive(Debug)]
+pub struct TcpAcceptor {
+    listener: TcpListener,
+    options: Tcp,
+}
+
+impl Acceptor for TcpAcceptor {
+    type Stream = TcpStream;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        self.listener.poll_accept(cx).map(|accepted| {
+            let (stream, addr) = accepted?;
+            // A socket whose options can't be set was reset before we got to it; its first read
+            // will say so.
+            let _ = self.options.set_options(&stream);
+            Ok((stream, addr))
+        })
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// No transport: the node has only the streams of type `S` that [`Node::adopt`](crate::Node::adopt)
+/// brings it. To listen or to dial fails as unsupported.
+pub struct AdoptOnly<S>(PhantomData<fn() -> S>);
+
+impl<S> AdoptOnly<S> {
+    /// A transport without listening and dialling.
+    pub fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S> Default for AdoptOnly<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for AdoptOnly<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdoptOnly")
+    }
+}
+
+impl<S: ByteStream> Transport for AdoptOnly<S> {
+    type Stream = S;
+    type Acceptor = Self;
+
+    async fn bind(&self, _addr: SocketAddr) -> io::Result<Self> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    async fn connect(&self, _addr: SocketAddr) -> io::Result<S> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl<S: ByteStream> Acceptor for AdoptOnly<S> {
+    type Stream = S;
+
+    fn poll_accept(&mut self, _cx: &mut Context<'_>) -> Poll<io::Result<(S, SocketAddr)>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
