@@ -50,6 +50,7 @@ mod closing;
 #[cfg(test)]
 mod tests;
 
+use buffers::Messages;
 use closing::Closing;
 
 /// How many messages are decoded before they are handed over: the hand-over's cost is spread thin by
@@ -88,6 +89,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     messages_in: u64,
     /// Bytes that the codec had consumed at the last hand-over.
     consumed: u64,
+    /// What the messages of the last batch were.
+    receiving: Messages,
 
     /// Messages that were taken from the queue and are to be encoded.
     batch: VecDeque<Out>,
@@ -153,6 +156,7 @@ where
             read_starved: false,
             messages_in: 0,
             consumed: 0,
+            receiving: Messages::Small,
             batch: VecDeque::new(),
             encoding: true,
             write_stalled: false,
@@ -206,14 +210,17 @@ where
         if self.inbound.poll_room(cx).is_pending() {
             return Step::Wait;
         }
-        buffers::lend_read(self.framed.read_buffer_mut());
+        let receiving = self.receiving;
+        buffers::lend_read(self.framed.read_buffer_mut(), receiving);
         let step = self.fill_batch(cx);
         self.hand_over();
         match step {
             Step::Again => self.inbound.expect_more(),
-            _ => self.inbound.expect_none(),
+            _ => {
+                self.inbound.expect_none();
+                buffers::return_read(self.framed.read_buffer_mut(), receiving);
+            }
         }
-        buffers::return_read(self.framed.read_buffer_mut());
         step
     }
 
@@ -249,6 +256,7 @@ where
         self.consumed = consumed;
         self.inbound.hand_over(bytes);
         if messages > 0 {
+            self.receiving = Messages::of_mean_size(bytes / messages);
             trace!(messages, bytes, "batch in");
         }
         let received = self.framed.get_ref().received();

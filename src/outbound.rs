@@ -227,6 +227,8 @@ pub struct PeerSink<Out> {
     routes: Arc<dyn Routes<Out>>,
     id: WaiterId,
     seq: u64,
+    /// Whether there was no room after the last message.
+    full: bool,
 }
 
 impl<Out> PeerSink<Out> {
@@ -236,6 +238,7 @@ impl<Out> PeerSink<Out> {
             routes,
             id: WaiterId::next(),
             seq: 0,
+            full: false,
         }
     }
 
@@ -253,17 +256,25 @@ impl<Out> Sink<Out> for PeerSink<Out> {
     type Error = PeerGone;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
-        self.queue.poll_room(cx, self.id).map_err(|()| self.gone())
+        let this = self.get_mut();
+        if this.queue.is_closed() {
+            return Poll::Ready(Err(this.gone()));
+        }
+        if this.full {
+            ready!(this.queue.poll_room(cx, this.id)).map_err(|()| this.gone())?;
+            this.full = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn start_send(self: Pin<&mut Self>, message: Out) -> Result<(), PeerGone> {
         let this = self.get_mut();
-        match this.queue.push_reserved(message) {
-            Pushed::Queued(seq) => {
-                this.seq = seq;
+        match this.queue.push_ready(message) {
+            Ok((seq, room)) => {
+                (this.seq, this.full) = (seq, !room);
                 Ok(())
             }
-            Pushed::Full(message) | Pushed::Closed(message) => {
+            Err(message) => {
                 drop(message);
                 this.routes.undelivered(this.queue.peer(), 1);
                 Err(this.gone())

@@ -2,17 +2,23 @@
 
 #[cfg(not(wattle_loom))]
 mod imp {
-    pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicU8};
+    pub(crate) use std::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU8},
+    };
 }
 
 #[cfg(wattle_loom)]
 mod imp {
-    pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicU8};
+    pub(crate) use loom::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU8},
+    };
 }
 
 use std::{fmt, sync::PoisonError};
 
-pub(crate) use imp::{AtomicU8, MutexGuard};
+pub(crate) use imp::{AtomicBool, AtomicU8, MutexGuard};
 
 /// A mutex that doesn't poison.
 ///

@@ -48,3 +48,10 @@ impl Waiters {
         }
     }
 }
+
+/// Wakes a task if there is one; never to be called under a lock.
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

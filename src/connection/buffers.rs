@@ -1,69 +1,119 @@
-//! Buffers are lent to a connection while it works, and taken back when it is idle.
+//! Buffers are lent to a connection while it works, and taken back when it waits.
 //!
 //! A `Framed` keeps its buffers for ever, however idle it is. Here each worker thread keeps one of
 //! each kind to lend, so that an idle connection costs none, and a busy one no allocation.
+//!
+//! A decoded message may still point into the block it was read into, and then pins it. So a block is
+//! lent until it is used up, whoever reads into it, and only then replaced: what many small messages
+//! pin is what they were read from, and not a block each.
 
-use std::cell::Cell;
+use std::{cell::Cell, mem, thread::LocalKey};
 
 use bytes::BytesMut;
 
-/// What is read at once when the codec hasn't asked for more. Large enough that small messages share
-/// a system call, small enough that a large frame is seldom copied when its block ends: the codec
-/// reserves the room for the rest of such a frame itself.
-const READ_BLOCK: usize = 16 * 1024;
+/// What a connection mostly receives, and so what it reads into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Messages {
+    Small,
+    Large,
+}
 
-/// Below this much room a read isn't worth its system call, and gets a new block.
+/// Which messages are large, in bytes on average.
+const LARGE: usize = 8 * 1024;
+
+/// A block to read small messages into: many share a system call.
+const BLOCK_FOR_SMALL: usize = 64 * 1024;
+
+/// A block to read large messages into. The codec learns from its beginning how large the message
+/// is and reserves the room for the rest; in a larger block the begun next one would have to be moved
+/// along each time. (A buffer that outgrows its block is as large again as its first block was, so
+/// the two kinds are kept apart.)
+const BLOCK_FOR_LARGE: usize = 16 * 1024;
+
+/// A read into less room than this isn't worth its system call.
 const READ_LEAST: usize = 2 * 1024;
+
+/// The beginning of a frame up to this size is moved out of its block while the connection waits for
+/// the rest, so that a remote that never sends it doesn't hold the block.
+const MOVE_MOST: usize = 1024;
 
 /// What a write buffer begins with; it grows to the write boundary and is lent again at that size.
 const WRITE_BLOCK: usize = 8 * 1024;
 
-/// A buffer that has grown beyond this isn't kept.
+/// A write buffer that has grown beyond this isn't kept.
 const KEEP_MOST: usize = 256 * 1024;
 
-type Spare = std::thread::LocalKey<Cell<Option<BytesMut>>>;
+type Spare = LocalKey<Cell<BytesMut>>;
 
 thread_local! {
-    static READ: Cell<Option<BytesMut>> = const { Cell::new(None) };
-    static WRITE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+    static FOR_SMALL: Cell<BytesMut> = Cell::default();
+    static FOR_LARGE: Cell<BytesMut> = Cell::default();
+    static WRITE: Cell<BytesMut> = Cell::default();
 }
 
-/// Makes sure that there is room to read into. A buffer with bytes in it is its codec's to grow.
-pub(super) fn lend_read(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() < READ_LEAST && !buffer.try_reclaim(READ_BLOCK) {
-        *buffer = lend(&READ, READ_BLOCK);
+impl Messages {
+    pub(super) fn of_mean_size(size: usize) -> Self {
+        if size > LARGE {
+            Self::Large
+        } else {
+            Self::Small
+        }
+    }
+
+    fn block(self) -> (usize, &'static Spare) {
+        match self {
+            Self::Small => (BLOCK_FOR_SMALL, &FOR_SMALL),
+            Self::Large => (BLOCK_FOR_LARGE, &FOR_LARGE),
+        }
     }
 }
 
-/// Takes an empty read buffer back.
-pub(super) fn return_read(buffer: &mut BytesMut) {
-    take_back(&READ, READ_BLOCK, buffer);
+/// Makes sure that there is room to read into.
+pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
+    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() > MOVE_MOST {
+        return;
+    }
+    let (block, spare) = messages.block();
+    let mut lent = spare.take();
+    if !lent.try_reclaim(block) && lent.capacity() < READ_LEAST + buffer.len() {
+        lent = BytesMut::with_capacity(block);
+    }
+    lent.extend_from_slice(buffer);
+    *buffer = lent;
+}
+
+/// Takes a block back that the connection would only hold while it waits.
+pub(super) fn return_read(buffer: &mut BytesMut, messages: Messages) {
+    let (block, spare) = messages.block();
+    // A larger one was reserved by the codec, for a frame that has begun.
+    if buffer.len() > MOVE_MOST || (!buffer.is_empty() && buffer.capacity() > block) {
+        return;
+    }
+    let begun = BytesMut::from(&buffer[..]);
+    take_back(spare, block, mem::replace(buffer, begun));
 }
 
 /// Makes sure that there is room to encode into.
 pub(super) fn lend_write(buffer: &mut BytesMut) {
     if buffer.capacity() == 0 {
-        *buffer = lend(&WRITE, WRITE_BLOCK);
+        *buffer = WRITE.take();
+        if !buffer.try_reclaim(WRITE_BLOCK) {
+            buffer.reserve(WRITE_BLOCK);
+        }
     }
 }
 
 /// Takes an empty write buffer back.
 pub(super) fn return_write(buffer: &mut BytesMut) {
-    take_back(&WRITE, WRITE_BLOCK, buffer);
-}
-
-fn lend(spare: &'static Spare, block: usize) -> BytesMut {
-    spare
-        .take()
-        .unwrap_or_else(|| BytesMut::with_capacity(block))
-}
-
-/// A block that messages still point into can't be lent to another; it is theirs from now on.
-fn take_back(spare: &'static Spare, block: usize, buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > 0 {
-        let mut buffer = std::mem::take(buffer);
-        if buffer.try_reclaim(block) && buffer.capacity() <= KEEP_MOST {
-            spare.set(Some(buffer));
-        }
+    if buffer.is_empty() {
+        take_back(&WRITE, KEEP_MOST, mem::take(buffer));
     }
+}
+
+/// Keeps the larger of two, up to a limit.
+fn take_back(spare: &'static Spare, most: usize, mut buffer: BytesMut) {
+    buffer.clear();
+    let kept = spare.take();
+    let better = kept.capacity() < buffer.capacity() && buffer.capacity() <= most;
+    spare.set(if better { buffer } else { kept });
 }

@@ -18,7 +18,7 @@ use std::{
 };
 
 use super::Event;
-use crate::{config::Bounds, disconnect::Disconnect, peer::Peer, sync::Mutex};
+use crate::{config::Bounds, disconnect::Disconnect, peer::Peer, sync::Mutex, waiters::wake};
 
 /// How many notices wait for a reader; the oldest give way, as the counters in
 /// [`Stats`](crate::Stats) know them all. A flood of refused connections must not fill the memory.
@@ -251,12 +251,6 @@ impl<In> Ready<In> {
         } else {
             None
         }
-    }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
     }
 }
 

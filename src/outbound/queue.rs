@@ -30,8 +30,8 @@ use crate::{
     disconnect::Disconnect,
     peer::Peer,
     stats::{PeerCounters, PeerStats},
-    sync::{AtomicU8, Mutex},
-    waiters::{WaiterId, Waiters},
+    sync::{AtomicBool, AtomicU8, Mutex},
+    waiters::{WaiterId, Waiters, wake},
 };
 
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Queue<Out> {
     bounds: Bounds,
     counters: PeerCounters,
     order: AtomicU8,
+    /// Whether the phase isn't open any more, for a look without the lock.
+    closed: AtomicBool,
     state: Mutex<State<Out>>,
 }
 
@@ -103,6 +105,7 @@ impl<Out> Queue<Out> {
             bounds,
             counters: PeerCounters::new(),
             order: AtomicU8::new(0),
+            closed: AtomicBool::new(false),
             state: Mutex::new(State {
                 messages: VecDeque::new(),
                 weight: size_of::<Out>(),
@@ -137,13 +140,37 @@ impl<Out> Queue<Out> {
 impl<Out> Queue<Out> {
     /// Queues a message if there is room.
     pub(crate) fn push(&self, message: Out) -> Pushed<Out> {
-        self.push_if(message, |state| self.has_room(state))
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            Pushed::Closed(message)
+        } else if !self.has_room(&state) {
+            Pushed::Full(message)
+        } else {
+            let (seq, task) = state.enter(message);
+            drop(state);
+            wake(task);
+            Pushed::Queued(seq)
+        }
     }
 
-    /// Queues a message for which [`poll_room`](Self::poll_room) was ready. Other senders may have
-    /// taken the room since, so the queue can outgrow its bound by one message per sink.
-    pub(crate) fn push_reserved(&self, message: Out) -> Pushed<Out> {
-        self.push_if(message, |_| true)
+    /// Queues a message of a sink that was ready, and says whether there is room for another. Other
+    /// senders may have taken the room since, so a queue can outgrow its bound by one message per
+    /// sink.
+    pub(crate) fn push_ready(&self, message: Out) -> Result<(u64, bool), Out> {
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return Err(message);
+        }
+        let (seq, task) = state.enter(message);
+        let room = self.has_room(&state);
+        drop(state);
+        wake(task);
+        Ok((seq, room))
+    }
+
+    /// Whether the queue takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Queues the message as soon as there is room; `Err` when the queue takes no more. The message
@@ -175,7 +202,7 @@ impl<Out> Queue<Out> {
     /// Waits for room; `Err` when the queue takes no more.
     pub(crate) fn poll_room(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Result<(), ()>> {
         let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Open) {
+        if state.is_closed() {
             Poll::Ready(Err(()))
         } else if self.has_room(&state) {
             Poll::Ready(Ok(()))
@@ -231,38 +258,13 @@ impl<Out> Queue<Out> {
         self.order.fetch_max(order as u8, Ordering::AcqRel);
         self.close();
         let task = self.state.lock().task.clone();
-        if let Some(task) = task {
-            task.wake();
-        }
+        wake(task);
     }
 
     fn has_room(&self, state: &State<Out>) -> bool {
         let messages = state.messages.len();
         self.bounds
             .admit(messages, messages.saturating_mul(state.weight))
-    }
-
-    fn push_if(&self, message: Out, admit: impl FnOnce(&State<Out>) -> bool) -> Pushed<Out> {
-        let mut state = self.state.lock();
-        if !matches!(state.phase, Phase::Open) {
-            return Pushed::Closed(message);
-        }
-        if !admit(&state) {
-            return Pushed::Full(message);
-        }
-        state.messages.push_back(message);
-        state.fed += 1;
-        let seq = state.fed;
-        let task = if mem::take(&mut state.awaiting) {
-            state.task.clone()
-        } else {
-            None
-        };
-        drop(state);
-        if let Some(task) = task {
-            task.wake();
-        }
-        Pushed::Queued(seq)
     }
 }
 
@@ -320,6 +322,7 @@ impl<Out> Queue<Out> {
         let mut state = self.state.lock();
         if let Phase::Open = state.phase {
             state.phase = Phase::Closing;
+            self.closed.store(true, Ordering::Release);
         }
         let room = state.room.take();
         drop(state);
@@ -346,6 +349,22 @@ impl<Out> Queue<Out> {
 }
 
 impl<Out> State<Out> {
+    fn is_closed(&self) -> bool {
+        !matches!(self.phase, Phase::Open)
+    }
+
+    /// Takes a message in, and gives the task to be woken if it waits for one.
+    fn enter(&mut self, message: Out) -> (u64, Option<Waker>) {
+        self.messages.push_back(message);
+        self.fed += 1;
+        let task = if mem::take(&mut self.awaiting) {
+            self.task.clone()
+        } else {
+            None
+        };
+        (self.fed, task)
+    }
+
     fn publish(&mut self, done: Done) -> Waiters {
         if let Some(weight) = done.weight {
             self.weight = weight;
