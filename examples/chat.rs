@@ -12,17 +12,18 @@
 //! type goes to everyone, over however many hops. Ctrl-C leaves the room. The end of the input, as
 //! in `chat < /dev/null`, doesn't: the node then stays and passes on what others say.
 //!
-//! On the wire a line is `[ID] NAME: TEXT`, its id a random number in eight hexadecimal digits.
-//! A node passes a line on to all its neighbours but the one that it has it from, unless it has seen
-//! the id lately; so lines don't go around in circles, whatever the shape of the network. A line
-//! without an id is from somebody with a plain `nc`; the node that gets it gives it one, with the
+//! On the wire a line is `[ORIGIN.NUMBER] NAME: TEXT`. The origin is a random number that stands for
+//! the node where the line began, and the node numbers its lines. A node passes a line on to all its
+//! neighbours but the one that it has it from, unless it knows that number or a later one of the same
+//! origin; so no line goes around in circles, whatever the shape of the network. A line without that
+//! head is from somebody with a plain `nc`: the node that gets it begins a line for them, with their
 //! address for a name.
 //!
 //! Nobody proves here who they are. What comes from others is cut to a sensible length, and stripped
 //! of control characters before it meets your terminal.
 
 use std::{
-    collections::VecDeque,
+    collections::HashMap,
     error::Error,
     hash::{BuildHasher, RandomState},
     io,
@@ -41,11 +42,14 @@ use wattle::{Event, Node, NotSent, Peer};
 /// The longest line in bytes: a neighbour that sends longer ones is disconnected.
 const MAX_LINE: usize = 8192;
 
-/// The longest text in characters; with its id it always fits into a line.
+/// The longest text in characters; with its head it always fits into a line.
 const MAX_TEXT: usize = 1024;
 
-/// How many ids a node remembers: more than are on their way at any time.
-const MAX_SEEN: usize = 1024;
+/// The most origins that a node remembers. A room with more is under attack, and full.
+const MAX_ORIGINS: usize = 10_000;
+
+/// A line's origin and number.
+type Id = (u32, u64);
 
 #[derive(Parser)]
 struct Args {
@@ -85,17 +89,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut inputs = pin!(inputs);
     let mut room = Room {
         node,
-        seen: VecDeque::new(),
+        origin: RandomState::new().hash_one(()) as u32,
+        latest: HashMap::new(),
     };
     while let Some(input) = inputs.next().await {
         match input {
-            Input::Typed(text) => room.say(&args.name, &text),
-            Input::Network(Event::Message(line, peer)) => room.hear(&line, peer),
+            Input::Typed(text) if !text.is_empty() => room.begin(&args.name, &text, None),
+            Input::Network(Event::Message(line, peer)) if !line.is_empty() => {
+                room.hear(&line, peer);
+            }
             Input::Network(Event::Connected(peer)) => println!("* {} joined", peer.addr()),
             Input::Network(Event::Disconnected(peer, why)) => {
                 println!("* {} left: {why}", peer.addr());
             }
-            Input::Network(_) => {}
+            _ => {}
         }
     }
     room.node.shutdown().await;
@@ -119,35 +126,42 @@ fn typed() -> impl Stream<Item = String> {
 /// Our place in the room.
 struct Room {
     node: Node<String>,
-    /// The ids of the latest lines, the newest last.
-    seen: VecDeque<u32>,
+    /// The origin of what begins here.
+    origin: u32,
+    /// The number of the latest line of each origin, ours included.
+    latest: HashMap<u32, u64>,
 }
 
 impl Room {
-    /// We say something.
-    fn say(&mut self, name: &str, text: &str) {
-        let id = random();
-        self.is_news(id);
-        self.pass_on(id, &clean(&format!("{name}: {text}")), None);
-    }
-
-    /// A neighbour says something, or passes something on.
+    /// A neighbour passes a line on, or says something that is to become one.
     fn hear(&mut self, line: &str, from: Peer) {
-        let (id, said) = match parse(line) {
-            Some((id, said)) => (id, clean(said)),
-            None => (random(), clean(&format!("{}: {line}", from.addr()))),
-        };
-        if self.is_news(id) {
-            println!("{said}");
-            self.pass_on(id, &said, Some(from));
+        match parse(line) {
+            None => {
+                let name = from.addr().to_string();
+                println!("{}", clean(&format!("{name}: {line}")));
+                self.begin(&name, line, Some(from));
+            }
+            Some((id, said)) if self.is_news(id) => {
+                println!("{}", clean(said));
+                self.pass_on(id, said, Some(from));
+            }
+            Some(_) => {}
         }
     }
 
-    /// To all neighbours but one. Nobody waits for a slow neighbour; that one misses the line.
-    fn pass_on(&self, id: u32, said: &str, except: Option<Peer>) {
-        let line = format!("[{id:08x}] {said}");
+    /// A line begins here.
+    fn begin(&mut self, name: &str, text: &str, from: Option<Peer>) {
+        let number = self.latest.entry(self.origin).or_default();
+        *number += 1;
+        let id = (self.origin, *number);
+        self.pass_on(id, &format!("{name}: {text}"), from);
+    }
+
+    /// To all neighbours but one. Nobody waits for a slow neighbour: that one misses the line.
+    fn pass_on(&self, (origin, number): Id, said: &str, from: Option<Peer>) {
+        let line = format!("[{origin:08x}.{number}] {}", clean(said));
         for peer in self.node.peers() {
-            if Some(peer) != except
+            if Some(peer) != from
                 && let Err(error) = self.node.try_send_to(line.clone(), peer)
                 && error.reason == NotSent::Full
             {
@@ -156,31 +170,28 @@ impl Room {
         }
     }
 
-    /// Whether an id is new; from now on it isn't.
-    fn is_news(&mut self, id: u32) -> bool {
-        if self.seen.contains(&id) {
+    /// Whether a line is new here; from now on it isn't.
+    fn is_news(&mut self, (origin, number): Id) -> bool {
+        if self.latest.len() == MAX_ORIGINS && !self.latest.contains_key(&origin) {
             return false;
         }
-        if self.seen.len() == MAX_SEEN {
-            self.seen.pop_front();
-        }
-        self.seen.push_back(id);
-        true
+        let latest = self.latest.entry(origin).or_default();
+        let news = number > *latest;
+        *latest = number.max(*latest);
+        news
     }
 }
 
-/// `[ID] SAID`; `None` is a line without an id.
-fn parse(line: &str) -> Option<(u32, &str)> {
+/// `[ORIGIN.NUMBER] SAID`; `None` is a line without that head.
+fn parse(line: &str) -> Option<(Id, &str)> {
     let (id, said) = line.strip_prefix('[')?.split_once("] ")?;
-    Some((u32::from_str_radix(id, 16).ok()?, said))
+    let (origin, number) = id.split_once('.')?;
+    let origin = u32::from_str_radix(origin, 16).ok()?;
+    Some(((origin, number.parse().ok()?), said))
 }
 
 /// What may be shown on a terminal.
 fn clean(text: &str) -> String {
     let printable = text.chars().filter(|c| !c.is_control());
     printable.take(MAX_TEXT).collect()
-}
-
-fn random() -> u32 {
-    RandomState::new().hash_one(()) as u32
 }

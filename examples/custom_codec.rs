@@ -14,8 +14,8 @@
 //! note: station 1 is up
 //! note: station 2 is up
 //! 10 readings, 7.2 °C on average
-//! note: station 3 is up
 //! 10 readings, 12.2 °C on average
+//! note: station 3 is up
 //! 10 readings, 17.2 °C on average
 //! 30 readings in all
 //! ```
@@ -83,8 +83,9 @@ impl Encoder<Report> for Reports {
                 dst.put_f32(celsius);
             }
             Report::Note(text) => {
+                let length = text.len().try_into().map_err(io::Error::other)?;
                 dst.put_u8(1);
-                dst.put_u8(text.len().try_into().map_err(io::Error::other)?);
+                dst.put_u8(length);
                 dst.put_slice(text.as_bytes());
             }
             Report::Done => dst.put_u8(2),
@@ -138,9 +139,8 @@ async fn report(station: Node<Report>, office: Peer, number: u16) -> Result<(), 
     station.send_to(note, office).await?;
     for hour in 0..READINGS {
         let celsius = f32::from(10 * number + hour) / 2.0;
-        station
-            .send_to(Report::Temperature { celsius }, office)
-            .await?;
+        let temperature = Report::Temperature { celsius };
+        station.send_to(temperature, office).await?;
     }
     station.send_to(Report::Done, office).await
 }
