@@ -170,7 +170,9 @@ impl Room {
         }
     }
 
-    /// Whether a line is new here; from now on it isn't.
+    /// Whether a line is new here; from now on it isn't. Lines of an origin come in order on every way,
+    /// so one that is behind the latest has been here before. (Or it was lost on a quicker way, to a
+    /// neighbour that was too slow; then it is late, and lost here too.)
     fn is_news(&mut self, (origin, number): Id) -> bool {
         if self.latest.len() == MAX_ORIGINS && !self.latest.contains_key(&origin) {
             return false;
