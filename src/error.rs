@@ -199,7 +199,7 @@ impl fmt::Display for StartError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { addr, source } => write!(f, "can't listen on {addr:?}: {source}"),
+            Self::Io { addr, source } => write!(f, "can't listen on {addr}: {source}"),
             Self::ShutDown => f.write_str("can't listen: the node is shut down"),
         }
     }
