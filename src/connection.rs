@@ -31,9 +31,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
-use futures::{sink::Sink, stream::Stream};
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
-use tracing::trace;
 
 use crate::{
     config::SessionConfig,
@@ -41,24 +39,19 @@ use crate::{
     disconnect::{BoxError, Disconnect, Reason, Timeout},
     inbound::Producer,
     meter::Meter,
-    outbound::{Done, Order, Queue},
+    outbound::{Order, Queue},
     transport::ByteStream,
 };
 
 mod buffers;
 mod closing;
+mod reading;
 #[cfg(test)]
 mod tests;
+mod writing;
 
 use buffers::Messages;
 use closing::Closing;
-
-/// How many messages are decoded before they are handed over: the hand-over's cost is spread thin by
-/// then, and the consumer on another core isn't kept waiting.
-const BATCH_MESSAGES: usize = 256;
-
-/// The same in bytes; a batch should still be in the cache when the consumer gets it.
-const BATCH_BYTES: usize = 128 * 1024;
 
 /// How many turns a task takes before it lets others run.
 const TURNS_PER_POLL: usize = 16;
@@ -198,202 +191,6 @@ where
             (_, Step::End(ending)) => self.read_what_came(cx, ending),
             (Step::Again, Step::Wait) => Step::Again,
             (_, step) => step,
-        }
-    }
-
-    /// Decodes one batch and hands it over.
-    fn pump_read(&mut self, cx: &mut Context<'_>) -> Step {
-        self.read_starved = false;
-        if let Reading::Ended = self.reading {
-            return Step::Wait;
-        }
-        if self.inbound.poll_room(cx).is_pending() {
-            return Step::Wait;
-        }
-        let receiving = self.receiving;
-        buffers::lend_read(self.framed.read_buffer_mut(), receiving);
-        let step = self.fill_batch(cx);
-        self.hand_over();
-        match step {
-            Step::Again => self.inbound.expect_more(),
-            _ => {
-                self.inbound.expect_none();
-                buffers::return_read(self.framed.read_buffer_mut(), receiving);
-            }
-        }
-        step
-    }
-
-    fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {
-        let most_messages = BATCH_MESSAGES.min(self.config.inbound.messages);
-        let most_bytes = self.consumed + BATCH_BYTES.min(self.config.inbound.bytes) as u64;
-        while self.inbound.pushed() < most_messages && self.consumed_now() < most_bytes {
-            match Pin::new(&mut self.framed).poll_next(cx) {
-                Poll::Ready(Some(Ok(message))) => {
-                    self.messages_in += 1;
-                    self.inbound.push(message);
-                }
-                Poll::Ready(Some(Err(error))) => return Step::End(self.read_failed(error.into())),
-                Poll::Ready(None) => return self.read_ended(),
-                Poll::Pending => {
-                    self.read_starved = true;
-                    return Step::Wait;
-                }
-            }
-        }
-        Step::Again
-    }
-
-    /// Bytes that the codec has consumed so far.
-    fn consumed_now(&self) -> u64 {
-        self.framed.get_ref().received() - self.framed.read_buffer().len() as u64
-    }
-
-    fn hand_over(&mut self) {
-        let messages = self.inbound.pushed();
-        let consumed = self.consumed_now();
-        let bytes = (consumed - self.consumed) as usize;
-        self.consumed = consumed;
-        self.inbound.hand_over(bytes);
-        if messages > 0 {
-            self.receiving = Messages::of_mean_size(bytes / messages);
-            trace!(messages, bytes, "batch in");
-        }
-        let received = self.framed.get_ref().received();
-        self.queue.counters().record_in(self.messages_in, received);
-    }
-
-    /// An error comes out of the framed stream as its codec's; the meter knows whose it is.
-    fn read_failed(&mut self, error: BoxError) -> Disconnect {
-        self.reading = Reading::Ended;
-        let meter = self.framed.get_mut();
-        match meter.take_error() {
-            Some(io) => Disconnect::from_io(io),
-            // Decoding goes before reading on, so an error after the end is about what is left over.
-            None if meter.ended() => Disconnect::remote(Reason::EndInsideFrame {
-                buffered: self.framed.read_buffer().len(),
-                source: error.into(),
-            }),
-            None => Disconnect::library(Reason::Decode(error.into())),
-        }
-    }
-
-    fn read_ended(&mut self) -> Step {
-        self.reading = Reading::Ended;
-        if self.config.allow_half_open {
-            self.hand_over();
-            self.inbound.read_closed();
-            return Step::Again;
-        }
-        Step::Close(Disconnect::remote(Reason::EndOfStream))
-    }
-
-    /// Encodes what is queued, or flushes when nothing is.
-    fn pump_write(&mut self, cx: &mut Context<'_>) -> Step {
-        self.write_stalled = false;
-        if self.batch.is_empty() && !self.take_batch() {
-            return match self.flush(cx) {
-                Poll::Ready(Ok(())) => self.park(),
-                Poll::Ready(Err(ending)) => Step::End(ending),
-                Poll::Pending => Step::Wait,
-            };
-        }
-        buffers::lend_write(self.framed.write_buffer_mut());
-        match self.encode_batch(cx) {
-            Poll::Ready(Ok(())) => Step::Again,
-            Poll::Ready(Err(step)) => step,
-            Poll::Pending => Step::Wait,
-        }
-    }
-
-    fn take_batch(&mut self) -> bool {
-        let done = self.done();
-        self.encoding && self.queue.take(&mut self.batch, done)
-    }
-
-    fn encode_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
-        let (messages, before) = (self.batch.len(), self.bytes_encoded());
-        while !self.batch.is_empty() {
-            match Pin::new(&mut self.framed).poll_ready(cx) {
-                Poll::Ready(Ok(())) => self.note_written(),
-                Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Err(Step::End(self.write_failed(error.into()))));
-                }
-                Poll::Pending => {
-                    self.write_stalled = true;
-                    return Poll::Pending;
-                }
-            }
-            let Some(message) = self.batch.pop_front() else {
-                break;
-            };
-            let length = self.framed.write_buffer().len();
-            if let Err(error) = Pin::new(&mut self.framed).start_send(message) {
-                self.framed.write_buffer_mut().truncate(length);
-                self.encoding = false;
-                self.batch.clear();
-                let reason = Reason::Encode(error.into().into());
-                return Poll::Ready(Err(Step::Close(Disconnect::library(reason))));
-            }
-            self.encoded += 1;
-        }
-        let bytes = self.bytes_encoded() - before;
-        self.weight = Some((bytes as usize).div_ceil(messages));
-        trace!(messages, bytes, "batch out");
-        Poll::Ready(Ok(()))
-    }
-
-    /// Bytes that the codec has produced so far.
-    fn bytes_encoded(&self) -> u64 {
-        self.framed.get_ref().sent() + self.framed.write_buffer().len() as u64
-    }
-
-    fn note_written(&mut self) {
-        if self.framed.write_buffer().is_empty() {
-            self.written = self.encoded;
-        }
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
-        if self.written == self.encoded && self.framed.write_buffer().is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let flushed = Pin::new(&mut self.framed).poll_flush(cx);
-        self.write_stalled = flushed.is_pending();
-        if let Err(error) = ready!(flushed) {
-            return Poll::Ready(Err(self.write_failed(error.into())));
-        }
-        self.note_written();
-        Poll::Ready(Ok(()))
-    }
-
-    /// Waits for the queue, unless it has something again.
-    fn park(&mut self) -> Step {
-        let done = self.done();
-        if !self.queue.park(done) && self.encoding {
-            return Step::Again;
-        }
-        buffers::return_write(self.framed.write_buffer_mut());
-        self.batch = VecDeque::new();
-        Step::Wait
-    }
-
-    /// What has been done with the batches taken so far.
-    fn done(&mut self) -> Done {
-        let sent = self.framed.get_ref().sent();
-        self.queue.counters().record_out(self.written, sent);
-        Done {
-            written: self.written,
-            weight: self.weight,
-        }
-    }
-
-    fn write_failed(&mut self, error: BoxError) -> Disconnect {
-        self.encoding = false;
-        self.write_stalled = false;
-        match self.framed.get_mut().take_error() {
-            Some(io) => Disconnect::from_io(io),
-            None => Disconnect::library(Reason::Encode(error.into())),
         }
     }
 

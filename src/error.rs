@@ -26,10 +26,12 @@ pub enum StartError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The address could not be resolved or bound.
+    /// The name could not be resolved to an address.
+    Resolve(io::Error),
+    /// The address could not be bound.
     Io {
-        /// The address as it was given.
-        addr: String,
+        /// The address.
+        addr: SocketAddr,
         /// What the operating system said.
         source: io::Error,
     },
@@ -199,6 +201,7 @@ impl fmt::Display for StartError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Resolve(source) => write!(f, "can't resolve the address: {source}"),
             Self::Io { addr, source } => write!(f, "can't listen on {addr}: {source}"),
             Self::ShutDown => f.write_str("can't listen: the node is shut down"),
         }
@@ -320,7 +323,7 @@ impl Error for StartError {
 impl Error for ListenError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Io { source, .. } => Some(source),
+            Self::Resolve(source) | Self::Io { source, .. } => Some(source),
             Self::ShutDown => None,
         }
     }

@@ -4,6 +4,7 @@ use std::{
     any::{Any, type_name},
     fmt,
     future::poll_fn,
+    io,
     net::SocketAddr,
     sync::Arc,
 };
@@ -23,10 +24,12 @@ use crate::{
 };
 
 mod builder;
+mod core;
+mod session;
 mod wiring;
 
+use self::core::{Core, Wires};
 pub use builder::Builder;
-use wiring::{Core, Wires};
 
 /// A handle to a node: listen, connect, send, disconnect, look, shut down.
 ///
@@ -90,26 +93,18 @@ impl<Out: Send + 'static> Node<Out> {
     /// # Cancel safety
     ///
     /// When dropped, the node doesn't listen there.
-    pub async fn listen(
-        &self,
-        addr: impl ToSocketAddrs + fmt::Debug,
-    ) -> Result<SocketAddr, ListenError> {
-        let name = format!("{addr:?}");
-        let failed = |source| ListenError::Io {
-            addr: name.clone(),
-            source,
-        };
-        let mut last = std::io::ErrorKind::NotFound.into();
-        for addr in lookup_host(addr).await.map_err(failed)? {
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, ListenError> {
+        let mut last = ListenError::Resolve(io::ErrorKind::NotFound.into());
+        for addr in lookup_host(addr).await.map_err(ListenError::Resolve)? {
             if self.core().shutdown.has_begun() {
                 return Err(ListenError::ShutDown);
             }
             match self.handle.wiring.clone().listen(addr).await {
                 Ok(addr) => return Ok(addr),
-                Err(error) => last = error,
+                Err(source) => last = ListenError::Io { addr, source },
             }
         }
-        Err(failed(last))
+        Err(last)
     }
 
     /// Stops listening on all addresses; connections stay. Resolves when the sockets are closed, and
@@ -141,7 +136,7 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// When dropped, there is no connection.
     pub async fn connect(&self, addr: impl ToSocketAddrs) -> Result<Peer, ConnectError> {
-        let mut last = ConnectError::Resolve(std::io::ErrorKind::NotFound.into());
+        let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
         for addr in lookup_host(addr).await.map_err(ConnectError::Resolve)? {
             match self.handle.wiring.clone().connect(addr).await {
                 Ok(peer) => return Ok(peer),

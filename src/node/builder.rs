@@ -12,14 +12,11 @@ use std::{
 use tokio_util::codec::{Decoder, Encoder};
 use tracing::info_span;
 
-use super::{
-    Handle, Node,
-    wiring::{Core, Wiring},
-};
+use super::{Handle, Node, core::Core, wiring::Wiring};
 use crate::{
     config::Config,
     disconnect::BoxError,
-    error::StartError,
+    error::{ListenError, StartError},
     inbound::Inbound,
     protocol::Protocol,
     transport::{Tcp, Transport},
@@ -221,7 +218,12 @@ impl<T: Transport> Builder<T> {
         };
         let inbound = Inbound::new(hub, node.handle.clone());
         for addr in self.listen {
-            node.listen(addr).await?;
+            node.listen(&addr).await.map_err(|error| match error {
+                ListenError::Resolve(error) => {
+                    StartError::invalid("listen", addr, error.to_string())
+                }
+                error => error.into(),
+            })?;
         }
         Ok((node, inbound))
     }

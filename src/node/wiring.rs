@@ -5,161 +5,45 @@ use std::{
     io,
     net::SocketAddr,
     panic::AssertUnwindSafe,
-    sync::{Arc, OnceLock},
-    time::Instant,
+    sync::Arc,
 };
 
 use futures::future::{BoxFuture, FutureExt};
-use tokio::task::JoinHandle;
-use tokio_util::{
-    codec::{Encoder, Framed},
-    sync::CancellationToken,
-};
+use tokio_util::codec::{Decoder, Encoder, Framed};
 use tracing::{Instrument, Span, debug, debug_span};
 
+use super::{
+    core::{Core, Listening, Wires},
+    session::Session,
+};
 use crate::{
-    admission::{Admission, Permit},
-    config::Config,
-    connection::{Connection, Ended},
+    admission::Permit,
+    connection::Connection,
     dialer,
-    disconnect::{BoxError, Disconnect, Reason, panic_message},
+    disconnect::{BoxError, panic_message},
     error::{ConnectError, HandshakeError},
-    inbound::{Ender, Event, Hub},
+    inbound::{Event, Hub},
     listener,
-    outbound::{Order, Queue},
+    outbound::Queue,
     peer::{Peer, Side},
     protocol::Protocol,
-    registry::Registry,
-    shutdown::{Shutdown, ShutdownReport},
-    stats::Stats,
-    sync::Mutex,
     transport::{Acceptor, Transport},
 };
-
-/// The part of a node that knows neither its codec nor its transport.
-#[derive(Debug)]
-pub(crate) struct Core<Out> {
-    pub(crate) config: Config,
-    pub(crate) span: Span,
-    pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
-    pub(crate) admission: Arc<Admission>,
-    pub(crate) shutdown: Shutdown,
-    pub(crate) listeners: Mutex<Vec<Listening>>,
-    started: Instant,
-    /// What has ended, and what belongs to no connection.
-    totals: Mutex<Stats>,
-    /// As it was when the shutdown began.
-    at_shutdown: OnceLock<Stats>,
-}
-
-/// An address that is listened on.
-#[derive(Debug)]
-pub(crate) struct Listening {
-    pub(crate) addr: SocketAddr,
-    pub(crate) stop: CancellationToken,
-    pub(crate) task: JoinHandle<()>,
-}
-
-impl<Out> Core<Out> {
-    pub(crate) fn new(config: Config, span: Span) -> Self {
-        Self {
-            registry: Arc::new(Registry::new()),
-            admission: Admission::new(config.max_connections, config.max_pending),
-            shutdown: Shutdown::default(),
-            listeners: Mutex::new(Vec::new()),
-            started: Instant::now(),
-            totals: Mutex::new(Stats::default()),
-            at_shutdown: OnceLock::new(),
-            config,
-            span,
-        }
-    }
-
-    pub(crate) fn listening(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .lock()
-            .iter()
-            .map(|listening| listening.addr)
-            .collect()
-    }
-
-    pub(crate) fn stats(&self) -> Stats {
-        let totals = self.totals.lock();
-        let mut stats = *totals;
-        let links = self.registry.links();
-        drop(totals);
-        stats.uptime = self.started.elapsed();
-        stats.connections = links.len();
-        for queue in links {
-            stats.add_traffic(&queue.stats());
-        }
-        stats
-    }
-
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
-        change(&mut self.totals.lock());
-    }
-
-    /// Tells every task to end, gracefully.
-    pub(crate) fn begin_shutdown(&self) {
-        if !self.shutdown.has_begun() {
-            let _ = self.at_shutdown.set(self.stats());
-        }
-        if self.shutdown.begin() {
-            debug!(parent: &self.span, "shutting down");
-            for queue in self.registry.close() {
-                queue.order(Order::ShutDown);
-            }
-        }
-    }
-
-    pub(crate) fn shutdown_report(&self) -> ShutdownReport {
-        let (begin, end) = (
-            self.at_shutdown.get().copied().unwrap_or_default(),
-            self.stats(),
-        );
-        ShutdownReport {
-            connections: begin.connections,
-            undelivered: end.undelivered - begin.undelivered,
-            drain_timeouts: end.timeouts.drain - begin.timeouts.drain,
-        }
-    }
-}
-
-/// A node whose codec and transport are forgotten; what handles hold.
-pub(crate) trait Wires<Out>: Send + Sync {
-    fn core(&self) -> &Core<Out>;
-    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>>;
-    fn connect(self: Arc<Self>, addr: SocketAddr)
-    -> BoxFuture<'static, Result<Peer, ConnectError>>;
-    /// `stream` is an `Option<S>` that holds a stream; it is taken if the transport has such streams
-    /// and the node has room.
-    fn adopt<'a>(
-        self: Arc<Self>,
-        stream: &'a mut (dyn Any + Send),
-        name: &'static str,
-        addr: SocketAddr,
-        side: Side,
-    ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
-    fn undelivered(&self, peer: Peer, messages: u64);
-    fn begin_shutdown(&self);
-}
 
 /// A node's parts together. Its tasks share it; no handle is in it, so none keeps it alive.
 pub(crate) struct Wiring<T, P: Protocol<T::Stream>, Out>
 where
     T: Transport,
 {
-    core: Core<Out>,
+    core: Arc<Core<Out>>,
     hub: Arc<Hub<Item<T, P>>>,
     transport: T,
     protocol: P,
 }
 
-type Item<T, P> =
-    <<P as Protocol<<T as Transport>::Stream>>::Codec as tokio_util::codec::Decoder>::Item;
+type Item<T, P> = <<P as Protocol<<T as Transport>::Stream>>::Codec as Decoder>::Item;
 
-type Session<T, P> = Framed<
+type Agreed<T, P> = Framed<
     <P as Protocol<<T as Transport>::Stream>>::Io,
     <P as Protocol<<T as Transport>::Stream>>::Codec,
 >;
@@ -173,7 +57,7 @@ where
 {
     pub(crate) fn new(core: Core<Out>, transport: T, protocol: P) -> Self {
         Self {
-            core,
+            core: Arc::new(core),
             hub: Hub::new(),
             transport,
             protocol,
@@ -240,7 +124,7 @@ where
         &self,
         stream: T::Stream,
         peer: Peer,
-    ) -> Result<Session<T, P>, HandshakeError> {
+    ) -> Result<Agreed<T, P>, HandshakeError> {
         let limit = self.core.config.handshake_timeout;
         let handshake = async { self.protocol.handshake(stream, peer).await };
         let handshake = AssertUnwindSafe(handshake).catch_unwind();
@@ -257,7 +141,7 @@ where
     /// Makes a connection of what the handshake left, and gives it a task.
     fn establish(
         self: &Arc<Self>,
-        framed: Session<T, P>,
+        framed: Agreed<T, P>,
         peer: Peer,
         mut permit: Permit,
         span: Span,
@@ -275,20 +159,11 @@ where
         self.core.count(|stats| stats.connected += 1);
         debug!(parent: &span, side = ?peer.side(), "connected");
         producer.announce();
-        let lifetime = Lifetime {
-            wiring: self.clone(),
-            queue: queue.clone(),
-            ender: Some(ender),
-            ended: Ended {
-                disconnect: Disconnect::local(Reason::Aborted),
-                drain_timed_out: false,
-            },
-            _permit: permit,
-        };
+        let session = Session::new(self.core.clone(), queue.clone(), ender, permit);
         let connection = Connection::new(framed, producer, queue, config);
         self.core
             .shutdown
-            .spawn(lifetime.run(connection).instrument(span));
+            .spawn(session.run(connection).instrument(span));
         Ok(peer)
     }
 
@@ -395,72 +270,5 @@ where
     fn begin_shutdown(&self) {
         self.core.begin_shutdown();
         self.hub.stop_accepting();
-    }
-}
-
-/// The life of a session. However its task ends, dropping this tells everyone, in this order: the
-/// registry, the counters, the reader of events, those who wait for the connection.
-struct Lifetime<T, P, Out>
-where
-    T: Transport,
-    P: Protocol<T::Stream>,
-    P::Codec: Encoder<Out, Error: Into<BoxError>>,
-    Out: Send + 'static,
-{
-    wiring: Arc<Wiring<T, P, Out>>,
-    queue: Arc<Queue<Out>>,
-    ender: Option<Ender<Item<T, P>>>,
-    ended: Ended,
-    _permit: Permit,
-}
-
-impl<T, P, Out> Lifetime<T, P, Out>
-where
-    T: Transport,
-    P: Protocol<T::Stream>,
-    P::Codec: Encoder<Out, Error: Into<BoxError>>,
-    Out: Send + 'static,
-{
-    async fn run(mut self, connection: Connection<P::Io, P::Codec, Out>) {
-        // The connection is dropped, and its stream closed, before anybody is told.
-        match AssertUnwindSafe(connection).catch_unwind().await {
-            Ok(ended) => self.ended = ended,
-            Err(payload) => {
-                let reason = Reason::Panicked(panic_message(&*payload));
-                self.ended.disconnect = Disconnect::library(reason);
-            }
-        }
-    }
-}
-
-impl<T, P, Out> Drop for Lifetime<T, P, Out>
-where
-    T: Transport,
-    P: Protocol<T::Stream>,
-    P::Codec: Encoder<Out, Error: Into<BoxError>>,
-    Out: Send + 'static,
-{
-    fn drop(&mut self) {
-        let (unsent, undelivered) = self.queue.abandon();
-        let Ended {
-            disconnect,
-            drain_timed_out,
-        } = &mut self.ended;
-        disconnect.undelivered = undelivered;
-        let core = &self.wiring.core;
-        core.count(|stats| {
-            core.registry.remove(self.queue.peer());
-            stats.add_traffic(&self.queue.stats());
-            stats.add_ending(disconnect);
-            stats.timeouts.drain += u64::from(*drain_timed_out);
-        });
-        let reason = disconnect.to_string();
-        debug!(?reason, "disconnected");
-        if let Some(ender) = self.ender.take() {
-            ender.end(disconnect.clone());
-        }
-        self.queue.end(disconnect.clone());
-        // Last, because these are the user's, and dropping them could panic.
-        drop(unsent);
     }
 }

@@ -1,0 +1,121 @@
+//! The way in: room in the inbox, then decode, then hand over.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures::stream::Stream;
+use tokio_util::codec::{Decoder, Encoder};
+use tracing::trace;
+
+use super::{
+    Connection, Reading, Step,
+    buffers::{self, Messages},
+};
+use crate::{
+    disconnect::{BoxError, Disconnect, Reason},
+    transport::ByteStream,
+};
+
+/// How many messages are decoded before they are handed over: the hand-over's cost is spread thin by
+/// then, and the consumer on another core isn't kept waiting.
+const BATCH_MESSAGES: usize = 256;
+
+/// The same in bytes; a batch should still be in the cache when the consumer gets it.
+const BATCH_BYTES: usize = 128 * 1024;
+
+impl<Io, C, Out> Connection<Io, C, Out>
+where
+    Io: ByteStream,
+    C: Decoder + Encoder<Out>,
+    <C as Decoder>::Error: Into<BoxError>,
+    <C as Encoder<Out>>::Error: Into<BoxError>,
+{
+    /// Decodes one batch and hands it over.
+    pub(super) fn pump_read(&mut self, cx: &mut Context<'_>) -> Step {
+        self.read_starved = false;
+        if let Reading::Ended = self.reading {
+            return Step::Wait;
+        }
+        if self.inbound.poll_room(cx).is_pending() {
+            return Step::Wait;
+        }
+        let receiving = self.receiving;
+        buffers::lend_read(self.framed.read_buffer_mut(), receiving);
+        let step = self.fill_batch(cx);
+        self.hand_over();
+        match step {
+            Step::Again => self.inbound.expect_more(),
+            _ => {
+                self.inbound.expect_none();
+                buffers::return_read(self.framed.read_buffer_mut(), receiving);
+            }
+        }
+        step
+    }
+
+    fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {
+        let most_messages = BATCH_MESSAGES.min(self.config.inbound.messages);
+        let most_bytes = self.consumed + BATCH_BYTES.min(self.config.inbound.bytes) as u64;
+        while self.inbound.pushed() < most_messages && self.consumed_now() < most_bytes {
+            match Pin::new(&mut self.framed).poll_next(cx) {
+                Poll::Ready(Some(Ok(message))) => {
+                    self.messages_in += 1;
+                    self.inbound.push(message);
+                }
+                Poll::Ready(Some(Err(error))) => return Step::End(self.read_failed(error.into())),
+                Poll::Ready(None) => return self.read_ended(),
+                Poll::Pending => {
+                    self.read_starved = true;
+                    return Step::Wait;
+                }
+            }
+        }
+        Step::Again
+    }
+
+    /// Bytes that the codec has consumed so far.
+    fn consumed_now(&self) -> u64 {
+        self.framed.get_ref().received() - self.framed.read_buffer().len() as u64
+    }
+
+    fn hand_over(&mut self) {
+        let messages = self.inbound.pushed();
+        let consumed = self.consumed_now();
+        let bytes = (consumed - self.consumed) as usize;
+        self.consumed = consumed;
+        self.inbound.hand_over(bytes);
+        if messages > 0 {
+            self.receiving = Messages::of_mean_size(bytes / messages);
+            trace!(messages, bytes, "batch in");
+        }
+        let received = self.framed.get_ref().received();
+        self.queue.counters().record_in(self.messages_in, received);
+    }
+
+    /// An error comes out of the framed stream as its codec's; the meter knows whose it is.
+    fn read_failed(&mut self, error: BoxError) -> Disconnect {
+        self.reading = Reading::Ended;
+        let meter = self.framed.get_mut();
+        match meter.take_error() {
+            Some(io) => Disconnect::from_io(io),
+            // Decoding goes before reading on, so an error after the end is about what is left over.
+            None if meter.ended() => Disconnect::remote(Reason::EndInsideFrame {
+                buffered: self.framed.read_buffer().len(),
+                source: error.into(),
+            }),
+            None => Disconnect::library(Reason::Decode(error.into())),
+        }
+    }
+
+    fn read_ended(&mut self) -> Step {
+        self.reading = Reading::Ended;
+        if self.config.allow_half_open {
+            self.hand_over();
+            self.inbound.read_closed();
+            return Step::Again;
+        }
+        Step::Close(Disconnect::remote(Reason::EndOfStream))
+    }
+}

@@ -1,0 +1,135 @@
+//! The way out: take the queue, encode it, flush when there is no more.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures::sink::Sink;
+use tokio_util::codec::{Decoder, Encoder};
+use tracing::trace;
+
+use super::{Connection, Step, buffers};
+use crate::{
+    disconnect::{BoxError, Disconnect, Reason},
+    outbound::Done,
+    transport::ByteStream,
+};
+
+impl<Io, C, Out> Connection<Io, C, Out>
+where
+    Io: ByteStream,
+    C: Decoder + Encoder<Out>,
+    <C as Decoder>::Error: Into<BoxError>,
+    <C as Encoder<Out>>::Error: Into<BoxError>,
+{
+    /// Encodes what is queued, or flushes when nothing is.
+    pub(super) fn pump_write(&mut self, cx: &mut Context<'_>) -> Step {
+        self.write_stalled = false;
+        if self.batch.is_empty() && !self.take_batch() {
+            return match self.flush(cx) {
+                Poll::Ready(Ok(())) => self.park(),
+                Poll::Ready(Err(ending)) => Step::End(ending),
+                Poll::Pending => Step::Wait,
+            };
+        }
+        buffers::lend_write(self.framed.write_buffer_mut());
+        match self.encode_batch(cx) {
+            Poll::Ready(Ok(())) => Step::Again,
+            Poll::Ready(Err(step)) => step,
+            Poll::Pending => Step::Wait,
+        }
+    }
+
+    fn take_batch(&mut self) -> bool {
+        let done = self.done();
+        self.encoding && self.queue.take(&mut self.batch, done)
+    }
+
+    fn encode_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
+        let (messages, before) = (self.batch.len(), self.bytes_encoded());
+        while !self.batch.is_empty() {
+            match Pin::new(&mut self.framed).poll_ready(cx) {
+                Poll::Ready(Ok(())) => self.note_written(),
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(Step::End(self.write_failed(error.into()))));
+                }
+                Poll::Pending => {
+                    self.write_stalled = true;
+                    return Poll::Pending;
+                }
+            }
+            let Some(message) = self.batch.pop_front() else {
+                break;
+            };
+            let length = self.framed.write_buffer().len();
+            if let Err(error) = Pin::new(&mut self.framed).start_send(message) {
+                self.framed.write_buffer_mut().truncate(length);
+                self.encoding = false;
+                self.batch.clear();
+                let reason = Reason::Encode(error.into().into());
+                return Poll::Ready(Err(Step::Close(Disconnect::library(reason))));
+            }
+            self.encoded += 1;
+        }
+        let bytes = self.bytes_encoded() - before;
+        self.weight = Some((bytes as usize).div_ceil(messages));
+        trace!(messages, bytes, "batch out");
+        Poll::Ready(Ok(()))
+    }
+
+    /// Bytes that the codec has produced so far.
+    fn bytes_encoded(&self) -> u64 {
+        self.framed.get_ref().sent() + self.framed.write_buffer().len() as u64
+    }
+
+    fn note_written(&mut self) {
+        if self.framed.write_buffer().is_empty() {
+            self.written = self.encoded;
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
+        if self.written == self.encoded && self.framed.write_buffer().is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let flushed = Pin::new(&mut self.framed).poll_flush(cx);
+        self.write_stalled = flushed.is_pending();
+        if let Err(error) = ready!(flushed) {
+            return Poll::Ready(Err(self.write_failed(error.into())));
+        }
+        self.note_written();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits for the queue, unless it has something again.
+    fn park(&mut self) -> Step {
+        let done = self.done();
+        if !self.queue.park(done) && self.encoding {
+            return Step::Again;
+        }
+        buffers::return_write(self.framed.write_buffer_mut());
+        self.batch = VecDeque::new();
+        Step::Wait
+    }
+
+    /// What has been done with the batches taken so far.
+    pub(super) fn done(&mut self) -> Done {
+        let sent = self.framed.get_ref().sent();
+        self.queue.counters().record_out(self.written, sent);
+        Done {
+            written: self.written,
+            weight: self.weight,
+        }
+    }
+
+    fn write_failed(&mut self, error: BoxError) -> Disconnect {
+        self.encoding = false;
+        self.write_stalled = false;
+        match self.framed.get_mut().take_error() {
+            Some(io) => Disconnect::from_io(io),
+            None => Disconnect::library(Reason::Encode(error.into())),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The part of a node that handles hold: it knows neither the codec nor the transport.
+
+use std::{
+    any::Any,
+    io,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use futures::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{Span, debug};
+
+use crate::{
+    admission::Admission,
+    config::Config,
+    error::ConnectError,
+    outbound::{Order, Queue},
+    peer::{Peer, Side},
+    registry::Registry,
+    shutdown::{Shutdown, ShutdownReport},
+    stats::Stats,
+    sync::Mutex,
+};
+
+/// What a node knows about itself.
+#[derive(Debug)]
+pub(crate) struct Core<Out> {
+    pub(crate) config: Config,
+    pub(crate) span: Span,
+    pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) listeners: Mutex<Vec<Listening>>,
+    started: Instant,
+    /// What has ended, and what belongs to no connection.
+    totals: Mutex<Stats>,
+    /// As it was when the shutdown began.
+    at_shutdown: OnceLock<Stats>,
+}
+
+/// An address that is listened on.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) addr: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) task: JoinHandle<()>,
+}
+
+impl<Out> Core<Out> {
+    pub(crate) fn new(config: Config, span: Span) -> Self {
+        Self {
+            registry: Arc::new(Registry::new()),
+            admission: Admission::new(config.max_connections, config.max_pending),
+            shutdown: Shutdown::default(),
+            listeners: Mutex::new(Vec::new()),
+            started: Instant::now(),
+            totals: Mutex::new(Stats::default()),
+            at_shutdown: OnceLock::new(),
+            config,
+            span,
+        }
+    }
+
+    pub(crate) fn listening(&self) -> Vec<SocketAddr> {
+        self.listeners
+            .lock()
+            .iter()
+            .map(|listening| listening.addr)
+            .collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let totals = self.totals.lock();
+        let mut stats = *totals;
+        let links = self.registry.links();
+        drop(totals);
+        stats.uptime = self.started.elapsed();
+        stats.connections = links.len();
+        for queue in links {
+            stats.add_traffic(&queue.stats());
+        }
+        stats
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.totals.lock());
+    }
+
+    /// Tells every task to end, gracefully.
+    pub(crate) fn begin_shutdown(&self) {
+        if !self.shutdown.has_begun() {
+            let _ = self.at_shutdown.set(self.stats());
+        }
+        if self.shutdown.begin() {
+            debug!(parent: &self.span, "shutting down");
+            for queue in self.registry.close() {
+                queue.order(Order::ShutDown);
+            }
+        }
+    }
+
+    pub(crate) fn shutdown_report(&self) -> ShutdownReport {
+        let (begin, end) = (
+            self.at_shutdown.get().copied().unwrap_or_default(),
+            self.stats(),
+        );
+        ShutdownReport {
+            connections: begin.connections,
+            undelivered: end.undelivered - begin.undelivered,
+            drain_timeouts: end.timeouts.drain - begin.timeouts.drain,
+        }
+    }
+}
+
+/// A node whose codec and transport are forgotten; what handles hold.
+pub(crate) trait Wires<Out>: Send + Sync {
+    fn core(&self) -> &Core<Out>;
+    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>>;
+    fn connect(self: Arc<Self>, addr: SocketAddr)
+    -> BoxFuture<'static, Result<Peer, ConnectError>>;
+    /// `stream` is an `Option<S>` that holds a stream; it is taken if the transport has such streams
+    /// and the node has room.
+    fn adopt<'a>(
+        self: Arc<Self>,
+        stream: &'a mut (dyn Any + Send),
+        name: &'static str,
+        addr: SocketAddr,
+        side: Side,
+    ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
+    fn undelivered(&self, peer: Peer, messages: u64);
+    fn begin_shutdown(&self);
+}
