@@ -159,7 +159,9 @@ pub struct PeerGone(pub Peer);
 pub struct NodeShutDown;
 
 impl StartError {
-    pub(crate) fn invalid(
+    /// An option that makes no sense; for the `validate` of a
+    /// [`Transport`](crate::Transport::validate) of one's own.
+    pub fn invalid(
         option: &'static str,
         value: impl fmt::Debug,
         reason: impl Into<String>,

@@ -153,6 +153,8 @@ impl<Out> Sink<(Out, Peer)> for Outbound<Out> {
 
     fn start_send(self: Pin<&mut Self>, item: (Out, Peer)) -> Result<(), NodeShutDown> {
         let this = self.get_mut();
+        // Only a caller that didn't wait until the sink was ready finds one here.
+        this.lose_stuck();
         let (message, peer) = item;
         let pushed = match this.turn_to(peer) {
             Some(fed) => match fed.queue.push(message) {

@@ -16,6 +16,8 @@ use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
 };
 
+use crate::error::StartError;
+
 /// A bidirectional stream of bytes, such as [`TcpStream`]. Implemented for all that qualify; put
 /// one that isn't `Unpin` into a `Pin<Box<_>>`.
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -32,6 +34,15 @@ pub trait Transport: Send + Sync + 'static {
     type Stream: ByteStream;
     /// What it listens with.
     type Acceptor: Acceptor<Stream = Self::Stream>;
+
+    /// Checks the transport's options; called once, by [`Builder::start`](crate::Builder::start).
+    ///
+    /// # Errors
+    ///
+    /// An option that makes no sense.
+    fn validate(&self) -> Result<(), StartError> {
+        Ok(())
+    }
 
     /// Starts listening on an address; port 0 means any free one.
     ///
@@ -164,6 +175,18 @@ impl Default for Tcp {
 impl Transport for Tcp {
     type Stream = TcpStream;
     type Acceptor = TcpAcceptor;
+
+    fn validate(&self) -> Result<(), StartError> {
+        if self.backlog == 0 {
+            let reason = "no connection would be held until it is accepted";
+            return Err(StartError::invalid("Tcp::backlog", self.backlog, reason));
+        }
+        if let Some(after) = self.keepalive.filter(|after| after.as_secs() == 0) {
+            let reason = "keepalive is counted in whole seconds, from 1 on";
+            return Err(StartError::invalid("Tcp::keepalive", after, reason));
+        }
+        Ok(())
+    }
 
     async fn bind(&self, addr: SocketAddr) -> io::Result<TcpAcceptor> {
         let socket = self.socket(addr)?;

@@ -1,12 +1,14 @@
 //! Wakers of the futures that wait for the same thing.
 
 use std::{
+    collections::BTreeMap,
+    mem,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Waker},
 };
 
 /// Names one waiting future or sink handle, so that it holds one place in a list at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WaiterId(u64);
 
 impl WaiterId {
@@ -19,31 +21,31 @@ impl WaiterId {
 /// The futures to wake when something happens; all of them at once, because each then looks again.
 ///
 /// Its bound: one place per waiting future or handle, each owned by a caller that can drop it.
-/// Waking all instead of one at a time means that a waiter that is dropped after its wake can't
+/// They are woken in the order in which they began. Waking all instead of one at a time means that a waiter that is dropped after its wake can't
 /// take the wake of another with it.
 #[derive(Debug, Default)]
-pub(crate) struct Waiters(Vec<(WaiterId, Waker)>);
+pub(crate) struct Waiters(BTreeMap<WaiterId, Waker>);
 
 impl Waiters {
     pub(crate) fn register(&mut self, id: WaiterId, cx: &Context<'_>) {
-        match self.0.iter_mut().find(|(other, _)| *other == id) {
-            Some((_, waker)) => waker.clone_from(cx.waker()),
-            None => self.0.push((id, cx.waker().clone())),
-        }
+        self.0
+            .entry(id)
+            .and_modify(|waker| waker.clone_from(cx.waker()))
+            .or_insert_with(|| cx.waker().clone());
     }
 
     pub(crate) fn remove(&mut self, id: WaiterId) {
-        self.0.retain(|(other, _)| *other != id);
+        self.0.remove(&id);
     }
 
     /// Takes all of them out, to be woken when the lock that guards the list is released.
     #[must_use = "wake them after the lock is released"]
     pub(crate) fn take(&mut self) -> Self {
-        Self(std::mem::take(&mut self.0))
+        Self(mem::take(&mut self.0))
     }
 
     pub(crate) fn wake(self) {
-        for (_, waker) in self.0 {
+        for waker in self.0.into_values() {
             waker.wake();
         }
     }

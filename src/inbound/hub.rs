@@ -37,6 +37,8 @@ struct Ready<In> {
     list: VecDeque<Arc<Inbox<In>>>,
     /// What belongs to no connection; the last [`NOTICES`] of them.
     notices: VecDeque<Event<In>>,
+    /// Whether the last turn was a notice: they alternate with the peers.
+    noticed: bool,
     /// Emptied batches, no more than [`SPARES`].
     spares: Vec<VecDeque<In>>,
     /// Connections that have not ended, and one for the node while it makes new ones.
@@ -97,6 +99,7 @@ impl<In> Hub<In> {
             ready: Mutex::new(Ready {
                 list: VecDeque::new(),
                 notices: VecDeque::new(),
+                noticed: false,
                 spares: Vec::new(),
                 open: 1,
                 accepting: true,
@@ -183,7 +186,9 @@ impl<In> Hub<In> {
         if spent.capacity() > 0 && ready.spares.len() < SPARES {
             ready.spares.push(spent);
         }
-        if let Some(notice) = ready.notices.pop_front() {
+        let notices_turn = !mem::take(&mut ready.noticed) || ready.list.is_empty();
+        if notices_turn && let Some(notice) = ready.notices.pop_front() {
+            ready.noticed = true;
             return Poll::Ready(Turn::Notice(notice));
         }
         if let Some(inbox) = ready.list.pop_front() {

@@ -160,7 +160,8 @@ impl<T: Transport> Builder<T> {
         self
     }
 
-    /// How long a remote may be silent; for ever by default. The time during which *we* don't read,
+    /// How long a remote may be silent; for ever by default, so that one that vanished without a word
+    /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). The time during which *we* don't read,
     /// because its messages aren't taken, doesn't count.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.session.idle_timeout = limit.into();
@@ -205,6 +206,7 @@ impl<T: Transport> Builder<T> {
         Out: Send + 'static,
     {
         self.config.validate()?;
+        self.transport.validate()?;
         let span = match &self.config.name {
             Some(name) => info_span!(parent: None, "node", name),
             None => info_span!(parent: None, "node", name = next_number()),
