@@ -1,6 +1,11 @@
 //! What several test files use.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod random;
+
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use random::{random, seed};
+
 use std::{env, future::Future, time::Duration};
 
 use tokio::time::timeout;
@@ -18,6 +23,12 @@ pub(crate) fn soon<T>(what: &str, future: impl Future<Output = T>) -> impl Futur
             Err(_) => panic!("not within {WATCHDOG:?}: {what} (waited for at {caller})"),
         }
     }
+}
+
+/// The same for what needs no words: the failure says where it was waited for.
+#[track_caller]
+pub(crate) fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
+    soon("this", future)
 }
 
 /// Whether a tool that a test drives is installed; where it isn't, the test is [`skipped`].
