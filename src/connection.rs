@@ -82,6 +82,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     messages_in: u64,
     /// Bytes that the codec had consumed at the last hand-over.
     consumed: u64,
+    /// The same at the last message: where the frame begins that is being read.
+    frame_start: u64,
     /// What the messages of the last batch were.
     receiving: Messages,
 
@@ -149,6 +151,7 @@ where
             read_starved: false,
             messages_in: 0,
             consumed: 0,
+            frame_start: 0,
             receiving: Messages::Small,
             batch: VecDeque::new(),
             encoding: true,

@@ -38,9 +38,11 @@ pub enum Initiator {
 pub enum Reason {
     /// The remote closed its side between two frames.
     EndOfStream,
-    /// The remote closed its side in the middle of a frame.
+    /// The remote closed its side in the middle of a frame: the codec refused the end, or it had
+    /// consumed bytes since its last message. (What a codec skips it should yield as a message, or
+    /// a clean end behind it looks like this.)
     EndInsideFrame {
-        /// How many bytes of the unfinished frame were there.
+        /// How many bytes had come since the last message.
         buffered: usize,
         /// What the codec said of them.
         source: SharedError,

@@ -1,7 +1,9 @@
 //! The way in: room in the inbox, then decode, then hand over.
 
 use std::{
+    io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -58,9 +60,10 @@ where
     fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {
         let most_messages = BATCH_MESSAGES.min(self.config.inbound.messages);
         let most_bytes = self.consumed + BATCH_BYTES.min(self.config.inbound.bytes) as u64;
-        while self.inbound.pushed() < most_messages && self.consumed_now() < most_bytes {
+        while self.inbound.pushed() < most_messages && self.frame_start < most_bytes {
             match Pin::new(&mut self.framed).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
+                    self.frame_start = self.consumed_now();
                     self.messages_in += 1;
                     self.inbound.push(message);
                 }
@@ -78,6 +81,11 @@ where
     /// Bytes that the codec has consumed so far.
     fn consumed_now(&self) -> u64 {
         self.framed.get_ref().received() - self.framed.read_buffer().len() as u64
+    }
+
+    /// Bytes that came and belong to no message yet.
+    fn inside_frame(&self) -> usize {
+        (self.framed.get_ref().received() - self.frame_start) as usize
     }
 
     fn hand_over(&mut self) {
@@ -102,15 +110,23 @@ where
             Some(io) => Disconnect::from_io(io),
             // Decoding goes before reading on, so an error after the end is about what is left over.
             None if meter.ended() => Disconnect::remote(Reason::EndInsideFrame {
-                buffered: self.framed.read_buffer().len(),
+                buffered: self.inside_frame(),
                 source: error.into(),
             }),
             None => Disconnect::library(Reason::Decode(error.into())),
         }
     }
 
+    /// The codec found nothing wrong with the end. But one that had consumed a header and waits for
+    /// its payload sees an empty buffer, and takes that for the end of a frame.
     fn read_ended(&mut self) -> Step {
         self.reading = Reading::Ended;
+        if self.consumed_now() > self.frame_start {
+            return Step::Close(Disconnect::remote(Reason::EndInsideFrame {
+                buffered: self.inside_frame(),
+                source: Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
+            }));
+        }
         if self.config.allow_half_open {
             self.hand_over();
             self.inbound.read_closed();
