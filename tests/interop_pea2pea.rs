@@ -297,10 +297,10 @@ async fn messages_pass_both_ways_whoever_dialled_and_each_sees_the_other_leave()
     let mut events = inbound.into_events();
 
     let connecting = connect_both_ways(&node, &mut events, &pea, pea_addr, &mut seen);
-    let (first, second) = within("connecting", connecting).await;
+    let (first, second) = within(connecting).await;
     let peers = [first.peer, second.peer];
     let connections = [&first, &second];
-    within("talking", async {
+    within(async {
         tokio::join!(
             wattle_sends(&node, seed, peers),
             pea_sends(&pea, seed, connections),
@@ -314,11 +314,11 @@ async fn messages_pass_both_ways_whoever_dialled_and_each_sees_the_other_leave()
     let all = 2 * MESSAGES as u64;
     assert_eq!((stats.messages_in, stats.messages_out), (all, all));
     let leaving = disconnect_both_ways(&node, &mut events, &pea, &mut seen, (first, second));
-    within("disconnecting", leaving).await;
+    within(leaving).await;
 
-    within("pea2pea's shutdown", pea.node.shut_down()).await;
-    let report = within("shutdown", node.shutdown()).await;
+    within(pea.node.shut_down()).await;
+    let report = within(node.shutdown()).await;
     assert!(report.is_clean() && report.connections == 0, "{report}");
-    let rest = within("the end of the events", events.next()).await;
+    let rest = within(events.next()).await;
     assert!(rest.is_none(), "{rest:?}");
 }

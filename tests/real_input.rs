@@ -207,16 +207,12 @@ where
     };
     let port = node.local_addr().expect("it listens").port();
     let client = run_client(mode, port, payloads);
-    within(mode, async { tokio::join!(client, serve) }).await;
+    within(async { tokio::join!(client, serve) }).await;
     assert!(open.is_empty(), "{open:?}");
 
-    let report = within("shutdown", node.shutdown()).await;
+    let report = within(node.shutdown()).await;
     assert!(report.is_clean() && report.connections == 0, "{report}");
-    assert!(
-        within("the end of the events", events.recv())
-            .await
-            .is_none()
-    );
+    assert!(within(events.recv()).await.is_none());
     ended.into_values().collect()
 }
 
