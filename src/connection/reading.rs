@@ -94,8 +94,8 @@ where
         let bytes = (consumed - self.consumed) as usize;
         self.consumed = consumed;
         self.inbound.hand_over(bytes);
-        if messages > 0 {
-            self.receiving = Messages::of_mean_size(bytes / messages);
+        if let Some(mean) = bytes.checked_div(messages) {
+            self.receiving = Messages::of_mean_size(mean);
             trace!(messages, bytes, "batch in");
         }
         let received = self.framed.get_ref().received();
