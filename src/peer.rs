@@ -35,11 +35,11 @@ impl Peer {
     /// A peer with an id that no other has or will have in this process.
     pub(crate) fn next(addr: SocketAddr, side: Side) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            addr,
-            side,
-        }
+        Self::of(NEXT.fetch_add(1, Ordering::Relaxed), addr, side)
+    }
+
+    pub(crate) fn of(id: u64, addr: SocketAddr, side: Side) -> Self {
+        Self { id, addr, side }
     }
 
     /// The id of the connection, unique in this process.

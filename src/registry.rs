@@ -21,8 +21,9 @@ pub(crate) struct Registry<Link> {
 #[derive(Debug)]
 struct Inner<Link> {
     peers: HashMap<Peer, Link>,
-    /// The same peers by remote address; several connections may share one.
-    addrs: BTreeMap<SocketAddr, Vec<Peer>>,
+    /// The same peers in the order of their remote addresses, which several connections may share,
+    /// and then of their ids.
+    addrs: BTreeMap<(SocketAddr, u64), Side>,
     dialing: HashSet<SocketAddr>,
     closed: bool,
 }
@@ -45,7 +46,7 @@ impl<Link: Clone> Registry<Link> {
 
     /// The oldest connection with this remote address.
     pub(crate) fn find(&self, addr: SocketAddr) -> Option<Peer> {
-        self.read().addrs.get(&addr)?.first().copied()
+        self.read().at(addr).next()
     }
 
     pub(crate) fn peers(&self) -> Vec<Peer> {
@@ -63,19 +64,14 @@ impl<Link: Clone> Registry<Link> {
             return false;
         }
         inner.peers.insert(peer, link);
-        inner.addrs.entry(peer.addr()).or_default().push(peer);
+        inner.addrs.insert((peer.addr(), peer.id()), peer.side());
         true
     }
 
     pub(crate) fn remove(&self, peer: Peer) {
         let mut inner = self.write();
         let link = inner.peers.remove(&peer);
-        if let Some(same_addr) = inner.addrs.get_mut(&peer.addr()) {
-            same_addr.retain(|other| *other != peer);
-            if same_addr.is_empty() {
-                inner.addrs.remove(&peer.addr());
-            }
-        }
+        inner.addrs.remove(&(peer.addr(), peer.id()));
         drop(inner);
         drop(link);
     }
@@ -83,8 +79,7 @@ impl<Link: Clone> Registry<Link> {
     /// Reserves an address for dialling, so that nobody else connects to it meanwhile.
     pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr) -> Result<Dialing<Link>, ConnectError> {
         let mut inner = self.write();
-        let same_addr = inner.addrs.get(&addr).into_iter().flatten();
-        if let Some(peer) = same_addr.copied().find(|peer| peer.side() == Side::Dialer) {
+        if let Some(peer) = inner.at(addr).find(|peer| peer.side() == Side::Dialer) {
             return Err(ConnectError::AlreadyConnected(peer));
         }
         if !inner.dialing.insert(addr) {
@@ -110,6 +105,14 @@ impl<Link: Clone> Registry<Link> {
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner<Link>> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<Link> Inner<Link> {
+    /// The connections with this remote address, the oldest first.
+    fn at(&self, addr: SocketAddr) -> impl Iterator<Item = Peer> {
+        let same_addr = self.addrs.range((addr, 0)..=(addr, u64::MAX));
+        same_addr.map(|((addr, id), side)| Peer::of(*id, *addr, *side))
     }
 }
 
