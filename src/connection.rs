@@ -218,6 +218,11 @@ where
 
     /// Waits, unless a deadline has passed.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        // In the middle of a batch: what of it is written already, nobody else would tell.
+        if self.write_stalled {
+            let done = self.done();
+            self.queue.publish(done);
+        }
         let activity = Activity {
             reading: self.read_starved,
             received: self.framed.get_ref().received(),

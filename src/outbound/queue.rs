@@ -317,6 +317,12 @@ impl<Out> Queue<Out> {
         empty
     }
 
+    /// Tells what is done while the task waits in the middle of a batch.
+    pub(crate) fn publish(&self, done: Done) {
+        let progress = self.state.lock().publish(done);
+        progress.wake();
+    }
+
     /// Takes no more messages; what is in the queue stays.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
