@@ -17,14 +17,14 @@ use crate::{
 };
 
 /// What goes with a connection, and outlives it by a moment. However its task ends, dropping this
-/// tells everyone, in this order: the registry, the counters, the reader of events, those who wait
-/// for the connection.
+/// tells everyone, in this order: the registry, the counters, the admission, the reader of events,
+/// those who wait for the connection.
 pub(super) struct Session<In, Out> {
     core: Arc<Core<Out>>,
     queue: Arc<Queue<Out>>,
     ender: Option<Ender<In>>,
     ended: Ended,
-    _permit: Permit,
+    permit: Option<Permit>,
 }
 
 impl<In, Out> Session<In, Out> {
@@ -42,7 +42,7 @@ impl<In, Out> Session<In, Out> {
                 disconnect: Disconnect::local(Reason::Aborted),
                 drain_timed_out: false,
             },
-            _permit: permit,
+            permit: Some(permit),
         }
     }
 
@@ -78,6 +78,8 @@ impl<In, Out> Drop for Session<In, Out> {
         });
         let reason = disconnect.to_string();
         debug!(?reason, "disconnected");
+        // Whoever is told of the end may count on the room that it leaves.
+        drop(self.permit.take());
         if let Some(ender) = self.ender.take() {
             ender.end(disconnect.clone());
         }
