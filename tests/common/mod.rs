@@ -1,8 +1,11 @@
 //! What several test files use.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod nodes;
 pub(crate) mod random;
 
+#[allow(unused_imports, reason = "as above")]
+pub(crate) use nodes::*;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use random::{random, seed};
 
