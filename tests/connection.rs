@@ -168,6 +168,32 @@ async fn many_frames_in_one_read_are_as_many_messages() {
     finish(&node, inbound).await;
 }
 
+#[tokio::test]
+async fn what_a_remote_sent_before_it_went_away_comes_before_a_write_that_fails() {
+    let (node, inbound) = start_lines(in_memory()).await;
+    let mut events = inbound.into_events();
+    let (ours, mut remote) = duplex(1 << 20);
+    // Several batches, the first of which is decoded before the write is tried.
+    within(remote.write_all("last words\n".repeat(1_000).as_bytes()))
+        .await
+        .unwrap();
+    drop(remote);
+    let peer = common::adopt(&node, ours).await;
+    node.try_send_to("too late".to_owned(), peer).unwrap();
+    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    for _ in 0..1_000 {
+        let event = next_event(&mut events).await;
+        assert!(matches!(event, Event::Message(..)), "{event:?}");
+    }
+    let disconnect = ending(&mut events, peer).await;
+    assert!(
+        matches!(disconnect.reason, Reason::EndOfStream),
+        "{disconnect}"
+    );
+    assert_eq!(disconnect.undelivered, 1);
+    finish_events(&node, events).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_statistics_of_a_peer_count_messages_and_bytes_exactly() {
     let (node, mut inbound) = start_lines(in_memory()).await;

@@ -315,7 +315,7 @@ macro_rules! matrix {
 
 matrix! {
     end_of_stream: Reason::EndOfStream, Remote, "end of stream";
-    end_inside_frame: Reason::EndInsideFrame { buffered: 3, .. }, Remote, "inside a frame";
+    end_inside_frame: Reason::EndInsideFrame { buffered: 7, .. }, Remote, "inside a frame";
     reset: Reason::Reset(_), Remote, "reset";
     broken_pipe: Reason::Reset(_), Remote, "reset";
     other_error: Reason::Io(_), Library, "I/O error";
