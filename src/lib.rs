@@ -219,6 +219,11 @@ pub use shutdown::ShutdownReport;
 pub use stats::{PeerStats, Refused, Stats, Timeouts};
 pub use transport::Transport;
 
+// The hand-over between tasks under every interleaving; the file says how to run it.
+#[cfg(all(test, wattle_loom))]
+#[path = "../tests/model/hand_over.rs"]
+mod model;
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;
