@@ -1,0 +1,81 @@
+//! An idle connection holds no buffers and no batches.
+
+use super::*;
+
+/// No block is held: not one with room, and not one that could be had back for new bytes either.
+fn assert_holds_nothing(fixture: &mut Fixture) {
+    let connection = &mut fixture.task.inner;
+    let held = |buffer: &mut BytesMut| buffer.capacity() > 0 || buffer.try_reclaim(1);
+    assert!(!held(connection.framed.read_buffer_mut()), "to read into");
+    assert!(!held(connection.framed.write_buffer_mut()), "to write from");
+    assert_eq!(connection.batch.capacity(), 0);
+}
+
+#[test]
+fn a_new_connection_that_waits_holds_no_buffers() {
+    let mut fixture = Fixture::new();
+    fixture.settle_pending();
+    assert_holds_nothing(&mut fixture);
+}
+
+#[test]
+fn a_connection_after_traffic_holds_no_buffers() {
+    let mut fixture = Fixture::new();
+    let (text, lines) = lines(900);
+    fixture.script.data(text);
+    for line in &lines {
+        fixture.push(line);
+    }
+    fixture.settle_pending();
+    assert_eq!(fixture.received(), lines);
+    fixture.settle_pending();
+    assert_holds_nothing(&mut fixture);
+}
+
+#[test]
+fn a_buffer_that_was_used_to_its_last_byte_is_given_back_too() {
+    // Any size between is right once: a write buffer's, a read buffer's, or what they grew to.
+    for size in [1024, 2048, 4096, 8 * 1024, 16 * 1024, 32 * 1024] {
+        let mut fixture = Fixture::new();
+        fixture.push(&"x".repeat(size - 1));
+        fixture.settle_pending();
+        fixture.script.data("y".repeat(size - 1) + "\n");
+        fixture.settle_pending();
+        assert_eq!(fixture.received()[0].len(), size - 1);
+        fixture.settle_pending();
+        assert_holds_nothing(&mut fixture);
+    }
+}
+
+#[test]
+fn a_frame_that_is_half_there_keeps_its_buffer_and_no_other() {
+    let mut fixture = Fixture::new();
+    fixture.script.data("half");
+    fixture.settle_pending();
+    let connection = &fixture.task.inner;
+    assert_eq!(&connection.framed.read_buffer()[..], b"half");
+    assert_eq!(connection.framed.write_buffer().capacity(), 0);
+}
+
+#[test]
+fn a_connection_whose_remote_has_ended_its_side_holds_no_buffers() {
+    let mut fixture = Fixture::with(SessionConfig {
+        allow_half_open: true,
+        ..without_deadlines()
+    });
+    fixture.script.data("a\n");
+    fixture.script.eof();
+    fixture.settle_pending();
+    assert_holds_nothing(&mut fixture);
+}
+
+#[test]
+fn a_connection_that_waits_for_its_reader_holds_no_empty_buffer() {
+    let mut fixture = Fixture::with(SessionConfig {
+        inbound: at_most(2),
+        ..without_deadlines()
+    });
+    fixture.script.data("a\nb\n");
+    fixture.settle_pending();
+    assert_holds_nothing(&mut fixture);
+}
