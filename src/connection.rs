@@ -275,8 +275,12 @@ where
                 Step::End(disconnect) => return Poll::Ready(this.ended(disconnect, false)),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        // A remote that keeps us busy must not keep a deadline from passing.
+        let waited = this.wait(cx);
+        if waited.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        waited
     }
 }
 
