@@ -50,15 +50,8 @@ where
     fn encode_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
         let (messages, before) = (self.batch.len(), self.bytes_encoded());
         while !self.batch.is_empty() {
-            match Pin::new(&mut self.framed).poll_ready(cx) {
-                Poll::Ready(Ok(())) => self.note_written(),
-                Poll::Ready(Err(error)) => {
-                    return Poll::Ready(Err(Step::End(self.write_failed(error.into()))));
-                }
-                Poll::Pending => {
-                    self.write_stalled = true;
-                    return Poll::Pending;
-                }
+            if let Err(ending) = ready!(self.poll_boundary(cx)) {
+                return Poll::Ready(Err(Step::End(ending)));
             }
             let Some(message) = self.batch.pop_front() else {
                 break;
@@ -84,10 +77,13 @@ where
         self.framed.get_ref().sent() + self.framed.write_buffer().len() as u64
     }
 
-    fn note_written(&mut self) {
-        if self.framed.write_buffer().is_empty() {
-            self.written = self.encoded;
+    /// Ready when the write buffer has room. As `Framed::poll_ready`, which doesn't tell whether it
+    /// has flushed: an empty write buffer doesn't mean that the stream has no buffer of its own.
+    fn poll_boundary(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
+        if self.framed.write_buffer().len() < self.config.write_boundary {
+            return Poll::Ready(Ok(()));
         }
+        self.flush(cx)
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
@@ -99,7 +95,7 @@ where
         if let Err(error) = ready!(flushed) {
             return Poll::Ready(Err(self.write_failed(error.into())));
         }
-        self.note_written();
+        self.written = self.encoded;
         Poll::Ready(Ok(()))
     }
 
