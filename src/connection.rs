@@ -31,6 +31,7 @@ use std::{
     task::{Context, Poll, Waker, ready},
 };
 
+use tokio::task::coop;
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use crate::{
@@ -74,6 +75,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     /// With which waker the queue knows this task.
     waker: Option<Waker>,
     closing: Option<Closing>,
+    /// How it ends when the stream takes no more, unless what is left to read tells it better.
+    broken: Option<Disconnect>,
 
     reading: Reading,
     /// Whether the last pump_read waits for bytes.
@@ -147,6 +150,7 @@ where
             deadlines: Deadlines::new(config.idle_timeout, config.write_timeout),
             waker: None,
             closing: None,
+            broken: None,
             reading: Reading::Open,
             read_starved: false,
             messages_in: 0,
@@ -187,11 +191,14 @@ where
     /// Reading goes first, so that what came before the stream failed is delivered.
     fn serve(&mut self, cx: &mut Context<'_>) -> Step {
         let read = self.pump_read(cx);
+        if self.broken.is_some() {
+            return self.read_what_came(read);
+        }
         if let Step::Close(_) | Step::End(_) = read {
             return read;
         }
         match (read, self.pump_write(cx)) {
-            (_, Step::End(ending)) => self.read_what_came(cx, ending),
+            (_, Step::End(ending)) => self.take_no_more(ending),
             (Step::Again, Step::Wait) => Step::Again,
             (_, step) => step,
         }
@@ -200,13 +207,21 @@ where
     /// The stream takes no more bytes, but may have some to give: what the remote sent before it
     /// went away, and its own way of ending. One that closed and is written to answers with a reset,
     /// so the end that it sent first is the better reason.
-    fn read_what_came(&mut self, cx: &mut Context<'_>, ending: Disconnect) -> Step {
-        loop {
-            match self.pump_read(cx) {
-                Step::Again => {}
-                Step::Wait => return Step::End(ending),
-                Step::Close(better) | Step::End(better) => return Step::End(better),
-            }
+    fn take_no_more(&mut self, ending: Disconnect) -> Step {
+        self.queue.close();
+        self.deadlines.drain_within(self.config.drain_timeout);
+        self.broken = Some(ending);
+        Step::Again
+    }
+
+    fn read_what_came(&mut self, read: Step) -> Step {
+        // Pending for another reason than that nothing is there.
+        let held_up = !self.read_starved || !coop::has_budget_remaining();
+        match (read, self.reading) {
+            (Step::Again, _) => Step::Again,
+            (Step::Wait, Reading::Open) if held_up => Step::Wait,
+            (Step::Wait, _) => self.broken.take().map_or(Step::Wait, Step::End),
+            (Step::Close(better) | Step::End(better), _) => Step::End(better),
         }
     }
 
@@ -230,8 +245,9 @@ where
             sent: self.framed.get_ref().sent(),
         };
         let deadline = ready!(self.deadlines.poll(cx, activity));
-        let disconnect = match (deadline, &self.closing) {
-            (Deadline::Drain, Some(closing)) => closing.disconnect.clone(),
+        let closing = self.closing.as_ref().map(|closing| &closing.disconnect);
+        let disconnect = match (deadline, closing.or(self.broken.as_ref())) {
+            (Deadline::Drain, Some(disconnect)) => disconnect.clone(),
             (Deadline::Idle, _) => Disconnect::library(Reason::TimedOut(Timeout::Idle)),
             _ => Disconnect::library(Reason::TimedOut(Timeout::Write)),
         };
