@@ -41,20 +41,23 @@ where
             return Step::Wait;
         }
         if self.inbound.poll_room(cx).is_pending() {
+            self.rest();
             return Step::Wait;
         }
-        let receiving = self.receiving;
-        buffers::lend_read(self.framed.read_buffer_mut(), receiving);
+        buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
         let step = self.fill_batch(cx);
         self.hand_over();
-        match step {
-            Step::Again => self.inbound.expect_more(),
-            _ => {
-                self.inbound.expect_none();
-                buffers::return_read(self.framed.read_buffer_mut(), receiving);
-            }
+        match (&step, self.reading) {
+            (Step::Again, Reading::Open) => self.inbound.expect_more(),
+            _ => self.rest(),
         }
         step
+    }
+
+    /// Gives back what is only needed while messages come.
+    fn rest(&mut self) {
+        self.inbound.expect_none();
+        buffers::return_read(self.framed.read_buffer_mut(), self.receiving);
     }
 
     fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {
