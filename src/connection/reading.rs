@@ -81,9 +81,11 @@ where
         Step::Again
     }
 
-    /// Bytes that the codec has consumed so far.
+    /// Bytes that the codec has consumed so far; less than before if it put some into the buffer, as
+    /// one may that unpacks in place.
     fn consumed_now(&self) -> u64 {
-        self.framed.get_ref().received() - self.framed.read_buffer().len() as u64
+        let received = self.framed.get_ref().received();
+        received.saturating_sub(self.framed.read_buffer().len() as u64)
     }
 
     /// Bytes that came and belong to no message yet.
@@ -94,7 +96,7 @@ where
     fn hand_over(&mut self) {
         let messages = self.inbound.pushed();
         let consumed = self.consumed_now();
-        let bytes = (consumed - self.consumed) as usize;
+        let bytes = consumed.saturating_sub(self.consumed) as usize;
         self.consumed = consumed;
         self.inbound.hand_over(bytes);
         if let Some(mean) = bytes.checked_div(messages) {

@@ -66,7 +66,7 @@ where
             }
             self.encoded += 1;
         }
-        let bytes = self.bytes_encoded() - before;
+        let bytes = self.bytes_encoded().saturating_sub(before);
         self.weight = Some((bytes as usize).div_ceil(messages));
         trace!(messages, bytes, "batch out");
         Poll::Ready(Ok(()))
