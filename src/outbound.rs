@@ -229,7 +229,7 @@ pub struct PeerSink<Out> {
     routes: Arc<dyn Routes<Out>>,
     id: WaiterId,
     seq: u64,
-    /// Whether there was no room after the last message.
+    /// Whether to look for room: there was none after the last message, or nothing was sent yet.
     full: bool,
 }
 
@@ -240,7 +240,7 @@ impl<Out> PeerSink<Out> {
             routes,
             id: WaiterId::next(),
             seq: 0,
-            full: false,
+            full: true,
         }
     }
 
