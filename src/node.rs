@@ -2,9 +2,7 @@
 
 use std::{
     any::{Any, type_name},
-    fmt,
-    future::poll_fn,
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::Arc,
 };
@@ -15,12 +13,11 @@ use crate::{
     dialer,
     disconnect::Disconnect,
     error::{AdoptError, ConnectError, ListenError, NotSent, SendError},
-    outbound::{Order, Outbound, PeerSink, Push, Pushed, Queue, Routes},
+    outbound::{Ending, Order, Outbound, PeerSink, Push, Pushed, Queue, Routes},
     peer::{Peer, Side},
     shutdown::ShutdownReport,
     stats::{PeerStats, Stats},
     transport::ByteStream,
-    waiters::WaiterId,
 };
 
 mod builder;
@@ -96,12 +93,9 @@ impl<Out: Send + 'static> Node<Out> {
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, ListenError> {
         let mut last = ListenError::Resolve(io::ErrorKind::NotFound.into());
         for addr in lookup_host(addr).await.map_err(ListenError::Resolve)? {
-            if self.core().shutdown.has_begun() {
-                return Err(ListenError::ShutDown);
-            }
             match self.handle.wiring.clone().listen(addr).await {
                 Ok(addr) => return Ok(addr),
-                Err(source) => last = ListenError::Io { addr, source },
+                Err(error) => last = error,
             }
         }
         Err(last)
@@ -318,8 +312,7 @@ impl<Out: Send + 'static> Node<Out> {
     pub async fn disconnect(&self, peer: Peer) -> Option<Disconnect> {
         let queue = self.queue(peer)?;
         queue.order(Order::Disconnect);
-        let id = WaiterId::next();
-        Some(poll_fn(|cx| queue.poll_ended(cx, id)).await)
+        Some(Ending::of(&queue).await)
     }
 
     /// Ends a connection at once: what is queued is lost. Says whether it was connected; to wait for

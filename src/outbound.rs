@@ -18,6 +18,7 @@ use std::{
 use futures::sink::Sink;
 
 use crate::{
+    disconnect::Disconnect,
     error::{NodeShutDown, PeerGone},
     peer::Peer,
     waiters::WaiterId,
@@ -339,6 +340,34 @@ impl<Out> Future for Push<'_, Out> {
 }
 
 impl<Out> Drop for Push<'_, Out> {
+    fn drop(&mut self) {
+        self.queue.forget(self.id);
+    }
+}
+
+/// Waits for the end of a connection: the future behind
+/// [`Node::disconnect`](crate::Node::disconnect).
+pub(crate) struct Ending<'a, Out> {
+    queue: &'a Queue<Out>,
+    id: WaiterId,
+}
+
+impl<'a, Out> Ending<'a, Out> {
+    pub(crate) fn of(queue: &'a Queue<Out>) -> Self {
+        let id = WaiterId::next();
+        Self { queue, id }
+    }
+}
+
+impl<Out> Future for Ending<'_, Out> {
+    type Output = Disconnect;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
+        self.queue.poll_ended(cx, self.id)
+    }
+}
+
+impl<Out> Drop for Ending<'_, Out> {
     fn drop(&mut self) {
         self.queue.forget(self.id);
     }

@@ -7,7 +7,10 @@ use std::{
 };
 
 use tokio::task::JoinHandle;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 
 /// How a node ended: what [`Node::shutdown`](crate::Node::shutdown) returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,13 @@ impl Shutdown {
 
     pub(crate) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
+    }
+
+    /// Keeps the shutdown from completing while something is entered that it has to end; `None` if it
+    /// has begun. Not to be held across an await: a future that nobody polls would keep it for ever.
+    pub(crate) fn enter(&self) -> Option<TaskTrackerToken> {
+        let token = self.tasks.token();
+        (!self.has_begun()).then_some(token)
     }
 
     /// Runs a future until the shutdown begins: `None` if that came first.

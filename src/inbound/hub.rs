@@ -8,7 +8,7 @@
 //! 3. A producer that waits for room waits on an inbox with content, which is listed (1), so the
 //!    consumer that takes it finds the waker. A reader that is dropped takes every listed inbox.
 //! 4. The content is ordered: connected, messages, read closed, ended; each flag is set once.
-//! 5. Locks are taken one at a time, and nothing of the user's is dropped or called under one.
+//! 5. Locks are taken one at a time; no message is dropped and no waker called under one.
 
 use std::{
     collections::VecDeque,

@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Instant,
@@ -16,7 +15,7 @@ use tracing::{Span, debug};
 use crate::{
     admission::Admission,
     config::Config,
-    error::ConnectError,
+    error::{ConnectError, ListenError},
     outbound::{Order, Queue},
     peer::{Peer, Side},
     registry::Registry,
@@ -118,7 +117,10 @@ impl<Out> Core<Out> {
 /// A node whose codec and transport are forgotten; what handles hold.
 pub(crate) trait Wires<Out>: Send + Sync {
     fn core(&self) -> &Core<Out>;
-    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>>;
+    fn listen(
+        self: Arc<Self>,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<SocketAddr, ListenError>>;
     fn connect(self: Arc<Self>, addr: SocketAddr)
     -> BoxFuture<'static, Result<Peer, ConnectError>>;
     /// `stream` is an `Option<S>` that holds a stream; it is taken if the transport has such streams

@@ -2,7 +2,6 @@
 
 use std::{
     any::{Any, type_name},
-    io,
     net::SocketAddr,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -21,7 +20,7 @@ use crate::{
     connection::Connection,
     dialer,
     disconnect::{BoxError, panic_message},
-    error::{ConnectError, HandshakeError},
+    error::{ConnectError, HandshakeError, ListenError},
     inbound::{Event, Hub},
     listener,
     outbound::Queue,
@@ -146,6 +145,7 @@ where
         mut permit: Permit,
         span: Span,
     ) -> Result<Peer, ConnectError> {
+        let _entered = self.core.shutdown.enter().ok_or(ConnectError::ShutDown)?;
         let config = self.core.config.session;
         let (producer, ender) = self
             .hub
@@ -208,22 +208,26 @@ where
         &self.core
     }
 
-    fn listen(self: Arc<Self>, addr: SocketAddr) -> BoxFuture<'static, io::Result<SocketAddr>> {
+    fn listen(
+        self: Arc<Self>,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<SocketAddr, ListenError>> {
         Box::pin(async move {
-            let acceptor = self.transport.bind(addr).await?;
-            let addr = acceptor.local_addr()?;
+            let failed = |source| ListenError::Io { addr, source };
+            let acceptor = self.transport.bind(addr).await.map_err(failed)?;
+            let addr = acceptor.local_addr().map_err(failed)?;
+            let _entered = self.core.shutdown.enter().ok_or(ListenError::ShutDown)?;
             let stop = self.core.shutdown.child_token();
             let (wiring, stopped) = (self.clone(), stop.clone());
             let accept = async move {
                 let accepted = |stream, addr| wiring.accepted(stream, addr);
-                stopped
-                    .run_until_cancelled(listener::accept(acceptor, accepted))
-                    .await;
+                let accept = listener::accept(acceptor, accepted);
+                stopped.run_until_cancelled(accept).await;
                 debug!(%addr, "stopped listening");
             };
-            let span = self.core.span.clone();
-            debug!(parent: &span, %addr, "listening");
-            let task = self.core.shutdown.spawn(accept.instrument(span));
+            debug!(parent: &self.core.span, %addr, "listening");
+            let accept = accept.instrument(self.core.span.clone());
+            let task = self.core.shutdown.spawn(accept);
             let mut listeners = self.core.listeners.lock();
             listeners.push(Listening { addr, stop, task });
             Ok(addr)
