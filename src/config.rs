@@ -35,7 +35,8 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Config {
     pub(crate) name: Option<String>,
     pub(crate) max_connections: usize,
-    pub(crate) max_pending: usize,
+    /// Unless given, as many as usual and no more than there may be connections.
+    pub(crate) max_pending: Option<usize>,
     pub(crate) allow_duplicates: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -47,7 +48,8 @@ pub(crate) struct Config {
 pub(crate) struct SessionConfig {
     pub(crate) inbound: Bounds,
     pub(crate) outbound: Bounds,
-    pub(crate) write_boundary: usize,
+    /// Unless given, as much as usual and no more than may gather.
+    pub(crate) write_boundary: Option<usize>,
     pub(crate) allow_half_open: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
@@ -72,7 +74,7 @@ impl Default for Config {
         Self {
             name: None,
             max_connections: MAX_CONNECTIONS,
-            max_pending: MAX_PENDING,
+            max_pending: None,
             allow_duplicates: false,
             connect_timeout: CONNECT_TIMEOUT,
             handshake_timeout: HANDSHAKE_TIMEOUT,
@@ -90,7 +92,7 @@ impl Default for SessionConfig {
         Self {
             inbound: bounds,
             outbound: bounds,
-            write_boundary: WRITE_BOUNDARY,
+            write_boundary: None,
             allow_half_open: false,
             idle_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
@@ -99,17 +101,29 @@ impl Default for SessionConfig {
     }
 }
 
+impl SessionConfig {
+    pub(crate) fn write_boundary(&self) -> usize {
+        self.write_boundary
+            .unwrap_or(WRITE_BOUNDARY.min(self.outbound.bytes))
+    }
+}
+
 impl Config {
+    pub(crate) fn max_pending(&self) -> usize {
+        self.max_pending
+            .unwrap_or(MAX_PENDING.min(self.max_connections))
+    }
+
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         let session = &self.session;
         for (option, value) in [
             ("max_connections", self.max_connections),
-            ("max_pending", self.max_pending),
+            ("max_pending", self.max_pending()),
             ("max_inbound_messages", session.inbound.messages),
             ("max_inbound_bytes", session.inbound.bytes),
             ("max_outbound_messages", session.outbound.messages),
             ("max_outbound_bytes", session.outbound.bytes),
-            ("write_boundary", session.write_boundary),
+            ("write_boundary", session.write_boundary()),
         ] {
             if value == 0 {
                 return Err(StartError::invalid(option, value, "it must be at least 1"));
@@ -131,21 +145,26 @@ impl Config {
     }
 
     fn validate_together(&self) -> Result<(), StartError> {
-        if self.max_pending > self.max_connections {
+        let max_pending = self.max_pending();
+        if max_pending > self.max_connections {
             let reason = format!(
                 "pending connections count as connections, and max_connections is {}",
                 self.max_connections
             );
-            return Err(StartError::invalid("max_pending", self.max_pending, reason));
+            return Err(StartError::invalid("max_pending", max_pending, reason));
         }
         let session = &self.session;
-        if session.write_boundary > session.outbound.bytes {
+        let write_boundary = session.write_boundary();
+        if write_boundary > session.outbound.bytes {
             let reason = format!(
                 "a write starts at this many bytes, and max_outbound_bytes lets only {} gather",
                 session.outbound.bytes
             );
-            let value = session.write_boundary;
-            return Err(StartError::invalid("write_boundary", value, reason));
+            return Err(StartError::invalid(
+                "write_boundary",
+                write_boundary,
+                reason,
+            ));
         }
         Ok(())
     }

@@ -141,7 +141,7 @@ where
         metered.read_buf = parts.read_buf;
         metered.write_buf = parts.write_buf;
         let mut framed = Framed::from_parts(metered);
-        framed.set_backpressure_boundary(config.write_boundary);
+        framed.set_backpressure_boundary(config.write_boundary());
         Self {
             framed,
             inbound,

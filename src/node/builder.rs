@@ -90,9 +90,10 @@ impl<T: Transport> Builder<T> {
         self
     }
 
-    /// The most handshakes under way, ours and theirs together; 256 by default.
+    /// The most handshakes under way, ours and theirs together; 256 by default, or as many as there
+    /// may be connections if that is less.
     pub fn max_pending(mut self, connections: usize) -> Self {
-        self.config.max_pending = connections;
+        self.config.max_pending = Some(connections);
         self
     }
 
@@ -142,9 +143,9 @@ impl<T: Transport> Builder<T> {
     }
 
     /// How many encoded bytes are gathered before they are written, as long as there are messages;
-    /// 64 KiB by default. When the queue is empty, what there is is written at once.
+    /// 64 KiB by default, or what the queue holds if that is less. When the queue is empty, what there is is written at once.
     pub fn write_boundary(mut self, bytes: usize) -> Self {
-        self.config.session.write_boundary = bytes;
+        self.config.session.write_boundary = Some(bytes);
         self
     }
 
