@@ -159,13 +159,7 @@ impl<Out: Send + 'static> Node<Out> {
         if dialer::is_self(addr, &core.listening()) {
             return Err(ConnectError::SelfConnect(addr));
         }
-        let limit = core.config.connect_timeout;
-        let stream = dialer::dial(addr, limit, socket.connect(addr));
-        let stream = core
-            .shutdown
-            .unless_begun(stream)
-            .await
-            .ok_or(ConnectError::ShutDown)??;
+        let stream = core.dial(addr, socket.connect(addr)).await?;
         self.adopt(stream, addr, Side::Dialer)
             .await
             .map_err(|refused| refused.error)

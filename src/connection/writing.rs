@@ -80,7 +80,7 @@ where
     /// Ready when the write buffer has room. As `Framed::poll_ready`, which doesn't tell whether it
     /// has flushed: an empty write buffer doesn't mean that the stream has no buffer of its own.
     fn poll_boundary(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
-        if self.framed.write_buffer().len() < self.config.write_boundary {
+        if self.framed.write_buffer().len() < self.framed.backpressure_boundary() {
             return Poll::Ready(Ok(()));
         }
         self.flush(cx)

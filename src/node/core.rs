@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Instant,
@@ -15,6 +16,7 @@ use tracing::{Span, debug};
 use crate::{
     admission::Admission,
     config::Config,
+    dialer,
     error::{ConnectError, ListenError},
     outbound::{Order, Queue},
     peer::{Peer, Side},
@@ -86,6 +88,21 @@ impl<Out> Core<Out> {
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.totals.lock());
+    }
+
+    /// Waits for a stream from `addr`, until the connect timeout or the shutdown.
+    pub(crate) async fn dial<S>(
+        &self,
+        addr: SocketAddr,
+        connect: impl Future<Output = io::Result<S>>,
+    ) -> Result<S, ConnectError> {
+        let dial = dialer::dial(addr, self.config.connect_timeout, connect);
+        let dialled = self.shutdown.unless_begun(dial).await;
+        let dialled = dialled.ok_or(ConnectError::ShutDown)?;
+        if let Err(ConnectError::TimedOut { .. }) = &dialled {
+            self.count(|stats| stats.timeouts.connect += 1);
+        }
+        dialled
     }
 
     /// Tells every task to end, gracefully.

@@ -182,17 +182,8 @@ where
             Some(core.registry.dial(addr)?)
         };
         let permit = core.admission.admit().map_err(ConnectError::Limit)?;
-        let limit = core.config.connect_timeout;
-        let stream = dialer::dial(addr, limit, self.transport.connect(addr));
-        let stream = core
-            .shutdown
-            .unless_begun(stream)
-            .await
-            .ok_or(ConnectError::ShutDown)?;
-        if let Err(ConnectError::TimedOut { .. }) = &stream {
-            core.count(|stats| stats.timeouts.connect += 1);
-        }
-        self.join(stream?, Peer::next(addr, Side::Dialer), permit)
+        let stream = core.dial(addr, self.transport.connect(addr)).await?;
+        self.join(stream, Peer::next(addr, Side::Dialer), permit)
             .await
     }
 }
