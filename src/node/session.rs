@@ -1,6 +1,9 @@
 //! The life of a session: from its first poll to the moment when everyone knows that it has ended.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures::future::FutureExt;
 use tokio_util::codec::{Decoder, Encoder};
@@ -47,15 +50,18 @@ impl<In, Out> Session<In, Out> {
     }
 
     /// Runs the connection to its end.
-    pub(super) async fn run<Io, C>(mut self, connection: Connection<Io, C, Out>)
+    pub(super) async fn run<Io, C>(mut self, mut connection: Connection<Io, C, Out>)
     where
         Io: ByteStream,
         C: Decoder<Item = In> + Encoder<Out>,
         <C as Decoder>::Error: Into<BoxError>,
         <C as Encoder<Out>>::Error: Into<BoxError>,
     {
-        // The connection is dropped, and its stream closed, before anybody is told.
-        match AssertUnwindSafe(connection).catch_unwind().await {
+        let ended = AssertUnwindSafe(&mut connection).catch_unwind().await;
+        // The connection is dropped, and its stream closed, before anybody is told. The codec is the
+        // user's and may panic in that, too; of two panics the first is the reason.
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+        match ended.and_then(|ended| dropped.map(|()| ended)) {
             Ok(ended) => self.ended = ended,
             Err(payload) => {
                 let reason = Reason::Panicked(panic_message(&*payload));
