@@ -1,6 +1,7 @@
 //! What several test files use.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod network;
 pub(crate) mod nodes;
 pub(crate) mod random;
 

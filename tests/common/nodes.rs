@@ -5,19 +5,24 @@ use std::{
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddr},
-    pin::Pin,
+    panic::Location,
+    pin::{Pin, pin},
     sync::atomic::{AtomicU16, Ordering},
     task::{Context, Poll},
     time::Duration,
 };
 
+use futures::future::{Either, select};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    task::yield_now,
     time::sleep,
 };
-use tokio_util::codec::LinesCodec;
-use wattle::{Builder, Disconnect, Event, Events, Inbound, Node, Peer, Side, Transport};
-use wattle::{transport::AdoptOnly, transport::ByteStream};
+use tokio_util::codec::{Framed, LinesCodec};
+use wattle::{
+    BoxError, Builder, Disconnect, Event, Events, Inbound, Node, Peer, Protocol, Side, Transport,
+    transport::{AdoptOnly, ByteStream},
+};
 
 use super::within;
 
@@ -127,6 +132,59 @@ pub(crate) async fn shut_down<Out: Send + 'static>(node: &Node<Out>) {
     let stats = node.stats();
     assert_eq!(stats.connections, 0);
     assert_eq!(stats.connected, stats.disconnected);
+}
+
+/// A codec of lines, for any peer.
+pub(crate) fn lines(_peer: Peer) -> LinesCodec {
+    LinesCodec::new_with_max_length(8192)
+}
+
+/// A node that speaks lines over TCP, and listens on a free port.
+pub(crate) async fn listening(builder: Builder) -> (Node<String>, Inbound<String>) {
+    let builder = builder.listen("127.0.0.1:0");
+    within(builder.start(lines)).await.expect("a node")
+}
+
+/// A handshake that never ends.
+pub(crate) struct Silent;
+
+impl<S: ByteStream> Protocol<S> for Silent {
+    type Io = S;
+    type Codec = LinesCodec;
+
+    async fn handshake(&self, _: S, _: Peer) -> Result<Framed<S, LinesCodec>, BoxError> {
+        std::future::pending().await
+    }
+}
+
+/// More polls than any future here needs.
+pub(crate) const MANY_POLLS: usize = 200;
+
+/// Polls a future so many times, lets all others run in between, and drops it.
+pub(crate) async fn polled<F: Future>(times: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    for _ in 0..times {
+        match select(&mut future, std::future::ready(())).await {
+            Either::Left((output, _)) => return Some(output),
+            Either::Right(_) => yield_now().await,
+        }
+    }
+    None
+}
+
+/// Shuts a node down, and asserts that everything was written and its stream ends, whatever is left
+/// in it.
+#[track_caller]
+pub(crate) fn wind_up<Out: Send + 'static, In>(
+    node: Node<Out>,
+    mut inbound: Inbound<In>,
+) -> impl Future<Output = ()> {
+    let place = Location::caller();
+    async move {
+        let report = within(node.shutdown()).await;
+        assert!(report.is_clean(), "{report} at {place}");
+        while within(inbound.recv()).await.is_some() {}
+    }
 }
 
 /// A stream whose writes fail, and which never has anything to read.

@@ -1,0 +1,295 @@
+//! Listening: on what, until when, for how many; and what happens when the host has run out of
+//! descriptors.
+
+mod common;
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use common::{Silent, lines, listening, network::Network, next_event, wind_up, within};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use wattle::{Event, Inbound, Limit, ListenError, Node, StartError, transport::Tcp};
+
+type Started = (Node<String>, Inbound<String>);
+
+/// Connects, says something, and sees that the node hears it.
+async fn assert_heard(addr: SocketAddr, inbound: &mut Inbound<String>) -> TcpStream {
+    let mut remote = within(TcpStream::connect(addr)).await.unwrap();
+    let text = remote.local_addr().unwrap().to_string();
+    let line = format!("{text}\n");
+    within(remote.write_all(line.as_bytes())).await.unwrap();
+    assert_eq!(within(inbound.recv()).await.unwrap().0, text);
+    remote
+}
+
+/// Waits until the node closes or resets a connection.
+async fn assert_closed(mut remote: TcpStream) {
+    match within(remote.read(&mut [0])).await {
+        Ok(0) => {}
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_node_listens_where_it_is_told_and_tells_the_real_ports() {
+    let builder = Node::builder().listen("127.0.0.1:0").listen("localhost:0");
+    let (node, mut inbound): Started = builder.start(lines).await.unwrap();
+    let third = node.listen(("localhost", 0)).await.unwrap();
+
+    let addrs = node.local_addrs();
+    assert_eq!(addrs.len(), 3);
+    assert_eq!(node.local_addr(), Some(addrs[0]));
+    assert_eq!(addrs[2], third);
+    for addr in addrs {
+        assert_ne!(addr.port(), 0);
+        assert!(addr.ip().is_loopback());
+        assert_heard(addr, &mut inbound).await;
+    }
+    wind_up(node, inbound).await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_not_told_to_listens_nowhere() {
+    let (node, inbound): Started = Node::builder().start(lines).await.unwrap();
+    assert_eq!(node.local_addr(), None);
+    assert_eq!(node.local_addrs(), []);
+    assert!(!within(node.stop_listening()).await);
+    wind_up(node, inbound).await;
+}
+
+#[tokio::test]
+async fn stop_listening_frees_the_ports_and_keeps_the_connections() {
+    let builder = Node::builder().listen("127.0.0.1:0").listen("127.0.0.1:0");
+    let (node, mut inbound): Started = builder.start(lines).await.unwrap();
+    let addrs = node.local_addrs();
+    let mut remote = assert_heard(addrs[0], &mut inbound).await;
+
+    assert!(within(node.stop_listening()).await);
+    assert_eq!(node.local_addrs(), []);
+    for addr in &addrs {
+        let error = TcpStream::connect(addr).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        std::net::TcpListener::bind(addr).expect("the port is free at once");
+    }
+    within(remote.write_all(b"still here\n")).await.unwrap();
+    assert_eq!(within(inbound.recv()).await.unwrap().0, "still here");
+
+    assert_eq!(node.listen(addrs[0]).await.unwrap(), addrs[0]);
+    assert_heard(addrs[0], &mut inbound).await;
+    drop(remote);
+    wind_up(node, inbound).await;
+}
+
+#[tokio::test]
+async fn shutdown_frees_the_ports_and_ends_the_listening() {
+    let (node, inbound) = listening(Node::builder()).await;
+    let addr = node.local_addr().unwrap();
+    let other = node.clone();
+    wind_up(node, inbound).await;
+    std::net::TcpListener::bind(addr).expect("the port is free at once");
+    let error = within(other.listen(addr)).await.unwrap_err();
+    assert!(matches!(error, ListenError::ShutDown), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let (first, first_inbound) = listening(Node::builder()).await;
+    let taken = first.local_addr().unwrap();
+    let in_use = |error: &ListenError| {
+        assert!(
+            matches!(error, ListenError::Io { addr, source, .. }
+                if *addr == taken && source.kind() == io::ErrorKind::AddrInUse),
+            "{error}"
+        );
+        assert!(error.to_string().contains(&taken.to_string()), "{error}");
+    };
+
+    let builder = Node::builder().listen("127.0.0.1:0").listen(taken);
+    match within(builder.start::<_, String>(lines)).await {
+        Err(StartError::Listen(error)) => in_use(&error),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("two nodes have one port"),
+    }
+    let (second, second_inbound) = listening(Node::builder()).await;
+    in_use(&within(second.listen(taken)).await.unwrap_err());
+    assert_eq!(second.local_addrs().len(), 1, "what works goes on");
+    wind_up(second, second_inbound).await;
+    wind_up(first, first_inbound).await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_port_is_shared_only_where_all_say_so() {
+    let builder = Node::builder().transport(Tcp::new().reuse_port(true));
+    let first = builder.clone().listen("127.0.0.1:0");
+    let first: Started = first.start(lines).await.unwrap();
+    let addr = first.0.local_addr().unwrap();
+    let second: Started = builder.listen(addr).start(lines).await.unwrap();
+    assert_eq!(second.0.local_addr(), Some(addr));
+    let third = Node::builder().listen(addr);
+    assert!(third.start::<_, String>(lines).await.is_err());
+    wind_up(first.0, first.1).await;
+    wind_up(second.0, second.1).await;
+}
+
+#[tokio::test]
+async fn who_comes_beyond_the_limit_is_refused_closed_and_counted() {
+    let (node, mut inbound) = listening(Node::builder().max_connections(1)).await;
+    let addr = node.local_addr().unwrap();
+    let first = assert_heard(addr, &mut inbound).await;
+    let mut events = inbound.into_events();
+
+    for round in 1..=3 {
+        let remote = TcpStream::connect(addr).await.unwrap();
+        let from = remote.local_addr().unwrap();
+        match next_event(&mut events).await {
+            Event::Refused(addr, limit) => {
+                assert_eq!((addr, limit), (from, Limit::Connections(1)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_closed(remote).await;
+        let refused = node.stats().refused;
+        assert_eq!((refused.max_connections, refused.max_pending), (round, 0));
+    }
+    drop(first);
+    assert!(matches!(
+        next_event(&mut events).await,
+        Event::Disconnected(..)
+    ));
+    // Its room is free by the time of the event.
+    let remote = TcpStream::connect(addr).await.unwrap();
+    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    drop(remote);
+    assert!(within(node.shutdown()).await.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
+    let network = Network::default();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let builder = Node::builder().transport(network.clone()).listen(any);
+    let builder = builder
+        .max_pending(2)
+        .handshake_timeout(Duration::from_secs(3));
+    let (node, inbound): Started = builder.start(Silent).await.unwrap();
+    let mut events = inbound.into_events();
+    let addr = node.local_addr().unwrap();
+
+    let _pending = [
+        network.dial(addr).await.unwrap(),
+        network.dial(addr).await.unwrap(),
+    ];
+    let mut third = network.dial(addr).await.unwrap();
+    match next_event(&mut events).await {
+        Event::Refused(_, limit) => assert_eq!(limit, Limit::Pending(2)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(within(third.read(&mut [0])).await.unwrap(), 0);
+    let refused = node.stats().refused;
+    assert_eq!((refused.max_connections, refused.max_pending), (0, 1));
+    for _ in 0..2 {
+        let event = next_event(&mut events).await;
+        assert!(matches!(event, Event::HandshakeFailed(..)), "{event:?}");
+    }
+    assert!(within(node.shutdown()).await.is_clean());
+}
+
+/// A log to count lines in.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn complaints(&self) -> usize {
+        let log = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let complaint = |line: &&str| line.contains("can't accept") && line.contains("open files");
+        log.lines().filter(complaint).count()
+    }
+}
+
+const CHILD: &str = "WATTLE_TEST_FEW_DESCRIPTORS";
+
+/// In a process of its own, which has few descriptors to run out of.
+#[cfg(unix)]
+#[tokio::test]
+async fn without_descriptors_accepting_pauses_complains_now_and_then_and_recovers() {
+    let mut child = tokio::process::Command::new("sh");
+    child
+        .args(["-c", r#"ulimit -n 64 && exec "$0" "$@""#])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "with_few_descriptors", "--nocapture"])
+        .env(CHILD, "1")
+        .kill_on_drop(true);
+    let output = within(child.output()).await.unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stdout}\n{stderr}");
+    assert!(stdout.contains("out of descriptors, and back"), "{stdout}");
+}
+
+/// Does nothing unless it is that process.
+#[tokio::test]
+async fn with_few_descriptors() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let (node, mut inbound) = listening(Node::builder()).await;
+    let addr = node.local_addr().unwrap();
+
+    // The kernel completes it; for the node to accept it there is no descriptor left.
+    let mut remote = std::net::TcpStream::connect(addr).unwrap();
+    let mut hoard = Vec::new();
+    let error = loop {
+        match remote.try_clone() {
+            Ok(descriptor) => hoard.push(descriptor),
+            Err(error) => break error,
+        }
+    };
+    assert!(hoard.len() < 64, "{}", hoard.len());
+
+    // Ten seconds, in which nothing but timers can happen.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    tokio::time::resume();
+    let complaints = log.complaints();
+    assert!(
+        (5..=11).contains(&complaints),
+        "{complaints} in 10 s: {error}"
+    );
+    assert_eq!(node.peers(), []);
+
+    drop(hoard);
+    Write::write_all(&mut remote, b"patient\n").unwrap();
+    assert_eq!(within(inbound.recv()).await.unwrap().0, "patient");
+    let second = assert_heard(addr, &mut inbound).await;
+    drop((remote, second));
+    assert!(log.complaints() <= complaints + 1);
+    wind_up(node, inbound).await;
+    println!("out of descriptors, and back");
+}
