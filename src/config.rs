@@ -35,8 +35,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) struct Config {
     pub(crate) name: Option<String>,
     pub(crate) max_connections: usize,
-    /// Unless given, as many as usual and no more than there may be connections.
-    pub(crate) max_pending: Option<usize>,
+    pub(crate) max_pending: usize,
     pub(crate) allow_duplicates: bool,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -48,8 +47,7 @@ pub(crate) struct Config {
 pub(crate) struct SessionConfig {
     pub(crate) inbound: Bounds,
     pub(crate) outbound: Bounds,
-    /// Unless given, as much as usual and no more than may gather.
-    pub(crate) write_boundary: Option<usize>,
+    pub(crate) write_boundary: usize,
     pub(crate) allow_half_open: bool,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
@@ -74,7 +72,7 @@ impl Default for Config {
         Self {
             name: None,
             max_connections: MAX_CONNECTIONS,
-            max_pending: None,
+            max_pending: MAX_PENDING,
             allow_duplicates: false,
             connect_timeout: CONNECT_TIMEOUT,
             handshake_timeout: HANDSHAKE_TIMEOUT,
@@ -92,7 +90,7 @@ impl Default for SessionConfig {
         Self {
             inbound: bounds,
             outbound: bounds,
-            write_boundary: None,
+            write_boundary: WRITE_BOUNDARY,
             allow_half_open: false,
             idle_timeout: None,
             write_timeout: Some(WRITE_TIMEOUT),
@@ -101,29 +99,26 @@ impl Default for SessionConfig {
     }
 }
 
-impl SessionConfig {
-    pub(crate) fn write_boundary(&self) -> usize {
-        self.write_boundary
-            .unwrap_or(WRITE_BOUNDARY.min(self.outbound.bytes))
-    }
-}
-
 impl Config {
-    pub(crate) fn max_pending(&self) -> usize {
-        self.max_pending
-            .unwrap_or(MAX_PENDING.min(self.max_connections))
+    /// Sets what depends on other options: what wasn't given is as usual, and no more than the option
+    /// that bounds it.
+    pub(crate) fn settle(&mut self, max_pending: Option<usize>, write_boundary: Option<usize>) {
+        let usual = MAX_PENDING.min(self.max_connections);
+        self.max_pending = max_pending.unwrap_or(usual);
+        let usual = WRITE_BOUNDARY.min(self.session.outbound.bytes);
+        self.session.write_boundary = write_boundary.unwrap_or(usual);
     }
 
     pub(crate) fn validate(&self) -> Result<(), StartError> {
         let session = &self.session;
         for (option, value) in [
             ("max_connections", self.max_connections),
-            ("max_pending", self.max_pending()),
+            ("max_pending", self.max_pending),
             ("max_inbound_messages", session.inbound.messages),
             ("max_inbound_bytes", session.inbound.bytes),
             ("max_outbound_messages", session.outbound.messages),
             ("max_outbound_bytes", session.outbound.bytes),
-            ("write_boundary", session.write_boundary()),
+            ("write_boundary", session.write_boundary),
         ] {
             if value == 0 {
                 return Err(StartError::invalid(option, value, "it must be at least 1"));
@@ -145,26 +140,21 @@ impl Config {
     }
 
     fn validate_together(&self) -> Result<(), StartError> {
-        let max_pending = self.max_pending();
-        if max_pending > self.max_connections {
+        if self.max_pending > self.max_connections {
             let reason = format!(
                 "pending connections count as connections, and max_connections is {}",
                 self.max_connections
             );
-            return Err(StartError::invalid("max_pending", max_pending, reason));
+            return Err(StartError::invalid("max_pending", self.max_pending, reason));
         }
         let session = &self.session;
-        let write_boundary = session.write_boundary();
-        if write_boundary > session.outbound.bytes {
+        if session.write_boundary > session.outbound.bytes {
             let reason = format!(
                 "a write starts at this many bytes, and max_outbound_bytes lets only {} gather",
                 session.outbound.bytes
             );
-            return Err(StartError::invalid(
-                "write_boundary",
-                write_boundary,
-                reason,
-            ));
+            let value = session.write_boundary;
+            return Err(StartError::invalid("write_boundary", value, reason));
         }
         Ok(())
     }

@@ -29,6 +29,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use tokio::task::coop;
@@ -65,12 +66,22 @@ pub(crate) struct Ended {
     pub(crate) drain_timed_out: bool,
 }
 
+impl Ended {
+    pub(crate) fn with(disconnect: Disconnect) -> Self {
+        Self {
+            disconnect,
+            drain_timed_out: false,
+        }
+    }
+}
+
 #[must_use = "a connection does nothing unless it is polled"]
 pub(crate) struct Connection<Io, C: Decoder, Out> {
     framed: Framed<Meter<Io>, C>,
     inbound: Producer<C::Item>,
     queue: Arc<Queue<Out>>,
-    config: SessionConfig,
+    allow_half_open: bool,
+    drain_timeout: Duration,
     deadlines: Deadlines,
     /// With which waker the queue knows this task.
     waker: Option<Waker>,
@@ -141,12 +152,13 @@ where
         metered.read_buf = parts.read_buf;
         metered.write_buf = parts.write_buf;
         let mut framed = Framed::from_parts(metered);
-        framed.set_backpressure_boundary(config.write_boundary());
+        framed.set_backpressure_boundary(config.write_boundary);
         Self {
             framed,
             inbound,
             queue,
-            config,
+            allow_half_open: config.allow_half_open,
+            drain_timeout: config.drain_timeout,
             deadlines: Deadlines::new(config.idle_timeout, config.write_timeout),
             waker: None,
             closing: None,
@@ -209,7 +221,7 @@ where
     /// so the end that it sent first is the better reason.
     fn take_no_more(&mut self, ending: Disconnect) -> Step {
         self.queue.close();
-        self.deadlines.drain_within(self.config.drain_timeout);
+        self.deadlines.drain_within(self.drain_timeout);
         self.broken = Some(ending);
         Step::Again
     }
@@ -227,7 +239,7 @@ where
 
     fn begin_closing(&mut self, disconnect: Disconnect) {
         self.queue.close();
-        self.deadlines.drain_within(self.config.drain_timeout);
+        self.deadlines.drain_within(self.drain_timeout);
         self.closing.get_or_insert_with(|| Closing::new(disconnect));
     }
 

@@ -61,8 +61,9 @@ where
     }
 
     fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {
-        let most_messages = BATCH_MESSAGES.min(self.config.inbound.messages);
-        let most_bytes = self.consumed + BATCH_BYTES.min(self.config.inbound.bytes) as u64;
+        let bounds = self.inbound.bounds();
+        let most_messages = BATCH_MESSAGES.min(bounds.messages);
+        let most_bytes = self.consumed + BATCH_BYTES.min(bounds.bytes) as u64;
         while self.inbound.pushed() < most_messages && self.frame_start < most_bytes {
             match Pin::new(&mut self.framed).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
@@ -132,7 +133,7 @@ where
                 source: Arc::new(io::Error::from(io::ErrorKind::UnexpectedEof)),
             }));
         }
-        if self.config.allow_half_open {
+        if self.allow_half_open {
             self.hand_over();
             self.inbound.read_closed();
             return Step::Again;

@@ -328,6 +328,10 @@ impl<In> Producer<In> {
         Poll::Ready(())
     }
 
+    pub(crate) fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
     pub(crate) fn push(&mut self, message: In) {
         self.local.push_back(message);
     }

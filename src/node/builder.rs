@@ -44,6 +44,8 @@ use crate::{
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<T = Tcp> {
     config: Config,
+    max_pending: Option<usize>,
+    write_boundary: Option<usize>,
     listen: Vec<String>,
     transport: T,
 }
@@ -52,6 +54,8 @@ impl Builder<Tcp> {
     pub(super) fn new() -> Self {
         Self {
             config: Config::default(),
+            max_pending: None,
+            write_boundary: None,
             listen: Vec::new(),
             transport: Tcp::new(),
         }
@@ -77,6 +81,8 @@ impl<T: Transport> Builder<T> {
     pub fn transport<U: Transport>(self, transport: U) -> Builder<U> {
         Builder {
             config: self.config,
+            max_pending: self.max_pending,
+            write_boundary: self.write_boundary,
             listen: self.listen,
             transport,
         }
@@ -93,7 +99,7 @@ impl<T: Transport> Builder<T> {
     /// The most handshakes under way, ours and theirs together; 256 by default, or as many as there
     /// may be connections if that is less.
     pub fn max_pending(mut self, connections: usize) -> Self {
-        self.config.max_pending = Some(connections);
+        self.max_pending = Some(connections);
         self
     }
 
@@ -143,9 +149,10 @@ impl<T: Transport> Builder<T> {
     }
 
     /// How many encoded bytes are gathered before they are written, as long as there are messages;
-    /// 64 KiB by default, or what the queue holds if that is less. When the queue is empty, what there is is written at once.
+    /// 64 KiB by default, or what the queue holds if that is less. When the queue is empty, what there
+    /// is is written at once.
     pub fn write_boundary(mut self, bytes: usize) -> Self {
-        self.config.session.write_boundary = Some(bytes);
+        self.write_boundary = Some(bytes);
         self
     }
 
@@ -198,7 +205,7 @@ impl<T: Transport> Builder<T> {
     ///
     /// When dropped, no node is left behind.
     pub async fn start<P, Out>(
-        self,
+        mut self,
         protocol: P,
     ) -> Result<(Node<Out>, Inbound<<P::Codec as Decoder>::Item>), StartError>
     where
@@ -206,6 +213,7 @@ impl<T: Transport> Builder<T> {
         P::Codec: Encoder<Out, Error: Into<BoxError>>,
         Out: Send + 'static,
     {
+        self.config.settle(self.max_pending, self.write_boundary);
         self.config.validate()?;
         self.transport.validate()?;
         let span = match &self.config.name {

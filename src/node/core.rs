@@ -54,7 +54,7 @@ impl<Out> Core<Out> {
     pub(crate) fn new(config: Config, span: Span) -> Self {
         Self {
             registry: Arc::new(Registry::new()),
-            admission: Admission::new(config.max_connections, config.max_pending()),
+            admission: Admission::new(config.max_connections, config.max_pending),
             shutdown: Shutdown::default(),
             listeners: Mutex::new(Vec::new()),
             started: Instant::now(),

@@ -1,11 +1,14 @@
 //! The life of a session: from its first poll to the moment when everyone knows that it has ended.
 
 use std::{
+    any::Any,
+    future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
 };
 
-use futures::future::FutureExt;
 use tokio_util::codec::{Decoder, Encoder};
 use tracing::debug;
 
@@ -19,10 +22,19 @@ use crate::{
     transport::ByteStream,
 };
 
+/// The task of a connection: contains its panics, and says farewell for it.
+///
+/// Written by hand rather than as an `async fn`, which would keep the connection's room twice.
+pub(super) struct Session<Io, C: Decoder, Out> {
+    /// Dropped before the farewell is said, so that the stream is closed by then.
+    connection: Option<Connection<Io, C, Out>>,
+    farewell: Farewell<C::Item, Out>,
+}
+
 /// What goes with a connection, and outlives it by a moment. However its task ends, dropping this
 /// tells everyone, in this order: the registry, the counters, the admission, the reader of events,
 /// those who wait for the connection.
-pub(super) struct Session<In, Out> {
+pub(super) struct Farewell<In, Out> {
     core: Arc<Core<Out>>,
     queue: Arc<Queue<Out>>,
     ender: Option<Ender<In>>,
@@ -30,7 +42,56 @@ pub(super) struct Session<In, Out> {
     permit: Option<Permit>,
 }
 
-impl<In, Out> Session<In, Out> {
+impl<Io, C: Decoder, Out> Session<Io, C, Out> {
+    pub(super) fn new(
+        connection: Connection<Io, C, Out>,
+        farewell: Farewell<C::Item, Out>,
+    ) -> Self {
+        Self {
+            connection: Some(connection),
+            farewell,
+        }
+    }
+
+    /// The codec is the user's and may panic when it is dropped, too; of two panics the first is the
+    /// reason.
+    fn end(&mut self, ended: Result<Ended, Box<dyn Any + Send>>) {
+        let connection = self.connection.take();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+        self.farewell.ended = match ended.and_then(|ended| dropped.map(|()| ended)) {
+            Ok(ended) => ended,
+            Err(payload) => {
+                let reason = Reason::Panicked(panic_message(&*payload));
+                Ended::with(Disconnect::library(reason))
+            }
+        };
+    }
+}
+
+impl<Io, C, Out> Future for Session<Io, C, Out>
+where
+    Io: ByteStream,
+    C: Decoder + Encoder<Out>,
+    <C as Decoder>::Error: Into<BoxError>,
+    <C as Encoder<Out>>::Error: Into<BoxError>,
+{
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if let Some(connection) = &mut this.connection {
+            let poll = || Pin::new(connection).poll(cx);
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(ended)) => this.end(Ok(ended)),
+                Err(payload) => this.end(Err(payload)),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<In, Out> Farewell<In, Out> {
     pub(super) fn new(
         core: Arc<Core<Out>>,
         queue: Arc<Queue<Out>>,
@@ -41,37 +102,16 @@ impl<In, Out> Session<In, Out> {
             core,
             queue,
             ender: Some(ender),
-            ended: Ended {
-                disconnect: Disconnect::local(Reason::Aborted),
-                drain_timed_out: false,
-            },
+            ended: Ended::with(Disconnect::local(Reason::Aborted)),
             permit: Some(permit),
-        }
-    }
-
-    /// Runs the connection to its end.
-    pub(super) async fn run<Io, C>(mut self, mut connection: Connection<Io, C, Out>)
-    where
-        Io: ByteStream,
-        C: Decoder<Item = In> + Encoder<Out>,
-        <C as Decoder>::Error: Into<BoxError>,
-        <C as Encoder<Out>>::Error: Into<BoxError>,
-    {
-        let ended = AssertUnwindSafe(&mut connection).catch_unwind().await;
-        // The connection is dropped, and its stream closed, before anybody is told. The codec is the
-        // user's and may panic in that, too; of two panics the first is the reason.
-        let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
-        match ended.and_then(|ended| dropped.map(|()| ended)) {
-            Ok(ended) => self.ended = ended,
-            Err(payload) => {
-                let reason = Reason::Panicked(panic_message(&*payload));
-                self.ended.disconnect = Disconnect::library(reason);
-            }
         }
     }
 }
 
-impl<In, Out> Drop for Session<In, Out> {
+// Nothing in it is pinned.
+impl<Io, C: Decoder, Out> Unpin for Session<Io, C, Out> {}
+
+impl<In, Out> Drop for Farewell<In, Out> {
     fn drop(&mut self) {
         let (unsent, undelivered) = self.queue.abandon();
         let disconnect = &mut self.ended.disconnect;
@@ -90,7 +130,7 @@ impl<In, Out> Drop for Session<In, Out> {
             ender.end(disconnect.clone());
         }
         self.queue.end(disconnect.clone());
-        // Last, because these are the user's, and dropping them could panic.
-        drop(unsent);
+        // Last, because these are the user's: dropping them may panic, which ends nothing else.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(unsent)));
     }
 }

@@ -13,7 +13,7 @@ use tracing::{Instrument, Span, debug, debug_span};
 
 use super::{
     core::{Core, Listening, Wires},
-    session::Session,
+    session::{Farewell, Session},
 };
 use crate::{
     admission::Permit,
@@ -159,11 +159,10 @@ where
         self.core.count(|stats| stats.connected += 1);
         debug!(parent: &span, side = ?peer.side(), "connected");
         producer.announce();
-        let session = Session::new(self.core.clone(), queue.clone(), ender, permit);
+        let farewell = Farewell::new(self.core.clone(), queue.clone(), ender, permit);
         let connection = Connection::new(framed, producer, queue, config);
-        self.core
-            .shutdown
-            .spawn(session.run(connection).instrument(span));
+        let session = Session::new(connection, farewell);
+        self.core.shutdown.spawn(session.instrument(span));
         Ok(peer)
     }
 
