@@ -58,6 +58,10 @@ use closing::Closing;
 /// How many turns a task takes before it lets others run.
 const TURNS_PER_POLL: usize = 16;
 
+/// How many batches a task hands over before it lets others run: the reader, who may be next on this
+/// very core, finds them in its cache.
+const BATCHES_IN_PER_POLL: usize = 4;
+
 /// How a connection ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -94,6 +98,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     read_starved: bool,
     /// Messages that were decoded.
     messages_in: u64,
+    /// Batches that were handed over in this poll.
+    batches_in: usize,
     /// Bytes that the codec had consumed at the last hand-over.
     consumed: u64,
     /// The same at the last message: where the frame begins that is being read.
@@ -166,6 +172,7 @@ where
             reading: Reading::Open,
             read_starved: false,
             messages_in: 0,
+            batches_in: 0,
             consumed: 0,
             frame_start: 0,
             receiving: Messages::Small,
@@ -268,7 +275,7 @@ where
 
     fn ended(&mut self, disconnect: Disconnect, drain_timed_out: bool) -> Ended {
         let done = self.done();
-        self.queue.park(done);
+        self.queue.publish(done);
         Ended {
             disconnect,
             drain_timed_out,
@@ -295,7 +302,11 @@ where
             this.waker = Some(cx.waker().clone());
             this.queue.register(cx.waker());
         }
+        this.batches_in = 0;
         for _ in 0..TURNS_PER_POLL {
+            if this.batches_in >= BATCHES_IN_PER_POLL {
+                break;
+            }
             match this.turn(cx) {
                 Step::Again => {}
                 Step::Wait => return this.wait(cx),

@@ -200,6 +200,7 @@ mod disconnect;
 mod error;
 mod peer;
 mod shutdown;
+mod spares;
 mod stats;
 mod sync;
 pub mod transport;

@@ -47,16 +47,15 @@ where
         buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
         let step = self.fill_batch(cx);
         self.hand_over();
-        match (&step, self.reading) {
-            (Step::Again, Reading::Open) => self.inbound.expect_more(),
-            _ => self.rest(),
+        if !matches!((&step, self.reading), (Step::Again, Reading::Open)) {
+            self.rest();
         }
         step
     }
 
     /// Gives back what is only needed while messages come.
     fn rest(&mut self) {
-        self.inbound.expect_none();
+        self.inbound.rest();
         buffers::return_read(self.framed.read_buffer_mut(), self.receiving);
     }
 
@@ -101,6 +100,7 @@ where
         self.consumed = consumed;
         self.inbound.hand_over(bytes);
         if let Some(mean) = bytes.checked_div(messages) {
+            self.batches_in += 1;
             self.receiving = Messages::of_mean_size(mean);
             trace!(messages, bytes, "batch in");
         }

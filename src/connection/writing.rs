@@ -1,7 +1,6 @@
 //! The way out: take the queue, encode it, flush when there is no more.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -102,11 +101,10 @@ where
     /// Waits for the queue, unless it has something again.
     fn park(&mut self) -> Step {
         let done = self.done();
-        if !self.queue.park(done) && self.encoding {
+        if !self.queue.park(&mut self.batch, done) && self.encoding {
             return Step::Again;
         }
         buffers::return_write(self.framed.write_buffer_mut());
-        self.batch = VecDeque::new();
         Step::Wait
     }
 

@@ -18,18 +18,18 @@ use std::{
 };
 
 use super::Event;
-use crate::{config::Bounds, disconnect::Disconnect, peer::Peer, sync::Mutex, waiters::wake};
+use crate::{
+    config::Bounds, disconnect::Disconnect, peer::Peer, spares::Spares, sync::Mutex, waiters::wake,
+};
 
 /// How many notices wait for a reader; the oldest give way, as the counters in
 /// [`Stats`](crate::Stats) know them all. A flood of refused connections must not fill the memory.
 const NOTICES: usize = 1024;
 
-/// How many emptied batches are kept to be filled again; a few more than cores that fill them.
-const SPARES: usize = 16;
-
 /// The middle between the producers and the consumer.
 pub(crate) struct Hub<In> {
     ready: Mutex<Ready<In>>,
+    spares: Spares<In>,
 }
 
 struct Ready<In> {
@@ -39,8 +39,6 @@ struct Ready<In> {
     notices: VecDeque<Event<In>>,
     /// Whether the last turn was a notice: they alternate with the peers.
     noticed: bool,
-    /// Emptied batches, no more than [`SPARES`].
-    spares: Vec<VecDeque<In>>,
     /// Connections that have not ended, and one for the node while it makes new ones.
     open: usize,
     /// Whether the node makes new connections.
@@ -100,12 +98,12 @@ impl<In> Hub<In> {
                 list: VecDeque::new(),
                 notices: VecDeque::new(),
                 noticed: false,
-                spares: Vec::new(),
                 open: 1,
                 accepting: true,
                 reading: true,
                 consumer: None,
             }),
+            spares: Spares::new(),
         })
     }
 
@@ -182,10 +180,8 @@ impl<In> Hub<In> {
 
     /// The reader's next turn, or why there is none. What it has emptied can be filled again.
     pub(super) fn poll_turn(&self, cx: &Context<'_>, spent: VecDeque<In>) -> Poll<Turn<In>> {
+        self.spares.give(spent);
         let mut ready = self.ready.lock();
-        if spent.capacity() > 0 && ready.spares.len() < SPARES {
-            ready.spares.push(spent);
-        }
         let notices_turn = !mem::take(&mut ready.noticed) || ready.list.is_empty();
         if notices_turn && let Some(notice) = ready.notices.pop_front() {
             ready.noticed = true;
@@ -209,14 +205,14 @@ impl<In> Hub<In> {
     pub(super) fn stop_reading(&self) {
         let mut ready = self.ready.lock();
         ready.reading = false;
-        let (list, notices, spares, waker) = (
+        let (list, notices, waker) = (
             mem::take(&mut ready.list),
             mem::take(&mut ready.notices),
-            mem::take(&mut ready.spares),
             ready.consumer.take(),
         );
         drop(ready);
-        drop((notices, spares, waker));
+        drop((notices, waker));
+        self.spares.clear();
         for inbox in list {
             inbox.discard();
         }
@@ -242,10 +238,6 @@ impl<In> Hub<In> {
         let waker = ready.waker_at_end();
         drop(ready);
         wake(waker);
-    }
-
-    fn spare(&self) -> VecDeque<In> {
-        self.ready.lock().spares.pop().unwrap_or_default()
     }
 }
 
@@ -333,6 +325,9 @@ impl<In> Producer<In> {
     }
 
     pub(crate) fn push(&mut self, message: In) {
+        if self.local.capacity() == 0 {
+            self.local = self.hub.spares.take();
+        }
         self.local.push_back(message);
     }
 
@@ -363,17 +358,10 @@ impl<In> Producer<In> {
         });
     }
 
-    /// Gets an emptied batch to fill, when more messages are about to come.
-    pub(crate) fn expect_more(&mut self) {
-        if self.local.capacity() == 0 {
-            self.local = self.hub.spare();
-        }
-    }
-
-    /// Gives the memory of the local batch back, when none are about to come.
-    pub(crate) fn expect_none(&mut self) {
+    /// Gives the memory of the local batch back, when no messages are about to come.
+    pub(crate) fn rest(&mut self) {
         if self.local.is_empty() {
-            self.local = VecDeque::new();
+            self.hub.spares.give(mem::take(&mut self.local));
         }
     }
 

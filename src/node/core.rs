@@ -22,6 +22,7 @@ use crate::{
     peer::{Peer, Side},
     registry::Registry,
     shutdown::{Shutdown, ShutdownReport},
+    spares::Spares,
     stats::Stats,
     sync::Mutex,
 };
@@ -34,6 +35,7 @@ pub(crate) struct Core<Out> {
     pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) shutdown: Shutdown,
+    pub(crate) spares: Arc<Spares<Out>>,
     pub(crate) listeners: Mutex<Vec<Listening>>,
     started: Instant,
     /// What has ended, and what belongs to no connection.
@@ -56,6 +58,7 @@ impl<Out> Core<Out> {
             registry: Arc::new(Registry::new()),
             admission: Admission::new(config.max_connections, config.max_pending),
             shutdown: Shutdown::default(),
+            spares: Arc::new(Spares::new()),
             listeners: Mutex::new(Vec::new()),
             started: Instant::now(),
             totals: Mutex::new(Stats::default()),

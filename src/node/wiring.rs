@@ -151,7 +151,7 @@ where
             .hub
             .open(peer, config.inbound)
             .ok_or(ConnectError::ShutDown)?;
-        let queue = Arc::new(Queue::new(peer, config.outbound));
+        let queue = Arc::new(Queue::new(peer, config.outbound, self.core.spares.clone()));
         if !self.core.registry.insert(peer, queue.clone()) {
             return Err(ConnectError::ShutDown);
         }

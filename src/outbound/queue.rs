@@ -21,7 +21,7 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
@@ -29,6 +29,7 @@ use crate::{
     config::Bounds,
     disconnect::Disconnect,
     peer::Peer,
+    spares::Spares,
     stats::{PeerCounters, PeerStats},
     sync::{AtomicBool, AtomicU8, Mutex},
     waiters::{WaiterId, Waiters, wake},
@@ -43,6 +44,7 @@ pub(crate) struct Queue<Out> {
     /// Whether the phase isn't open any more, for a look without the lock.
     closed: AtomicBool,
     state: Mutex<State<Out>>,
+    spares: Arc<Spares<Out>>,
 }
 
 struct State<Out> {
@@ -99,7 +101,7 @@ pub(crate) struct Done {
 }
 
 impl<Out> Queue<Out> {
-    pub(crate) fn new(peer: Peer, bounds: Bounds) -> Self {
+    pub(crate) fn new(peer: Peer, bounds: Bounds, spares: Arc<Spares<Out>>) -> Self {
         Self {
             peer,
             bounds,
@@ -117,6 +119,7 @@ impl<Out> Queue<Out> {
                 room: Waiters::default(),
                 progress: Waiters::default(),
             }),
+            spares,
         }
     }
 
@@ -146,7 +149,7 @@ impl<Out> Queue<Out> {
         } else if !self.has_room(&state) {
             Pushed::Full(message)
         } else {
-            let (seq, task) = state.enter(message);
+            let (seq, task) = self.enter(&mut state, message);
             drop(state);
             wake(task);
             Pushed::Queued(seq)
@@ -161,7 +164,7 @@ impl<Out> Queue<Out> {
         if state.is_closed() {
             return Err(message);
         }
-        let (seq, task) = state.enter(message);
+        let (seq, task) = self.enter(&mut state, message);
         let room = self.has_room(&state);
         drop(state);
         wake(task);
@@ -261,6 +264,21 @@ impl<Out> Queue<Out> {
         wake(task);
     }
 
+    /// Takes a message in, and gives the task to be woken if it waits for one.
+    fn enter(&self, state: &mut State<Out>, message: Out) -> (u64, Option<Waker>) {
+        if state.messages.capacity() == 0 {
+            state.messages = self.spares.take();
+        }
+        state.messages.push_back(message);
+        state.fed += 1;
+        let task = if mem::take(&mut state.awaiting) {
+            state.task.clone()
+        } else {
+            None
+        };
+        (state.fed, task)
+    }
+
     fn has_room(&self, state: &State<Out>) -> bool {
         let messages = state.messages.len();
         self.bounds
@@ -302,22 +320,27 @@ impl<Out> Queue<Out> {
         !batch.is_empty()
     }
 
-    /// Makes the next push wake the task, unless there is something already. Memory that the queue
-    /// doesn't need is given back.
-    pub(crate) fn park(&self, done: Done) -> bool {
+    /// Makes the next push wake the task, unless there is something already. The memory of the queue
+    /// and of the task's batch is given back.
+    pub(crate) fn park(&self, batch: &mut VecDeque<Out>, done: Done) -> bool {
         let mut state = self.state.lock();
         let progress = state.publish(done);
         let empty = state.messages.is_empty();
+        let mut spare = VecDeque::new();
         if empty {
             state.awaiting = true;
-            state.messages = VecDeque::new();
+            spare = mem::take(&mut state.messages);
         }
         drop(state);
         progress.wake();
+        if empty {
+            self.spares.give(spare);
+            self.spares.give(mem::take(batch));
+        }
         empty
     }
 
-    /// Tells what is done while the task waits in the middle of a batch.
+    /// Tells what is done while the task waits in the middle of a batch, or ends.
     pub(crate) fn publish(&self, done: Done) {
         let progress = self.state.lock().publish(done);
         progress.wake();
@@ -357,18 +380,6 @@ impl<Out> Queue<Out> {
 impl<Out> State<Out> {
     fn is_closed(&self) -> bool {
         !matches!(self.phase, Phase::Open)
-    }
-
-    /// Takes a message in, and gives the task to be woken if it waits for one.
-    fn enter(&mut self, message: Out) -> (u64, Option<Waker>) {
-        self.messages.push_back(message);
-        self.fed += 1;
-        let task = if mem::take(&mut self.awaiting) {
-            self.task.clone()
-        } else {
-            None
-        };
-        (self.fed, task)
     }
 
     fn publish(&mut self, done: Done) -> Waiters {

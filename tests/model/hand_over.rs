@@ -16,6 +16,7 @@ use crate::{
     config::Bounds,
     inbound::{Ender, Hub, Producer},
     outbound::{Done, Order, Push, Pushed, Queue},
+    spares::Spares,
     waiters::WaiterId,
 };
 
@@ -211,7 +212,7 @@ impl Task {
                 self.taken.extend(self.batch.drain(..));
             } else if self.taken.len() >= enough {
                 return Poll::Ready(());
-            } else if self.queue.park(done) {
+            } else if self.queue.park(&mut self.batch, done) {
                 return Poll::Pending;
             }
         }
@@ -223,7 +224,7 @@ impl Task {
 }
 
 fn queue(room: usize) -> Arc<Queue<u32>> {
-    Arc::new(Queue::new(peer(), room_for(room)))
+    Arc::new(Queue::new(peer(), room_for(room), Arc::new(Spares::new())))
 }
 
 #[test]
@@ -339,7 +340,7 @@ fn a_flush_and_a_wait_for_the_end_are_both_woken() {
         let end = thread::spawn(move || {
             task.run(1);
             let queue = task.queue.clone();
-            queue.park(task.done());
+            queue.publish(task.done());
             assert_eq!(queue.abandon().1, 0);
             queue.end(disconnect());
         });

@@ -180,7 +180,11 @@ fn what_the_handshake_left_is_decoded_before_anything_is_read() {
     let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Dialer);
     let hub = Hub::new();
     let (producer, _ender) = hub.open(peer, at_most(9)).expect("it is accepting");
-    let queue = Arc::new(Queue::<String>::new(peer, at_most(9)));
+    let queue = Arc::new(Queue::<String>::new(
+        peer,
+        at_most(9),
+        Arc::new(Spares::new()),
+    ));
     let framed = Framed::from_parts(parts);
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);
@@ -226,7 +230,11 @@ fn a_codec_may_put_more_into_the_buffer_than_came() {
     let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Dialer);
     let hub = Hub::new();
     let (producer, _ender) = hub.open(peer, at_most(9)).expect("it is accepting");
-    let queue = Arc::new(Queue::<usize>::new(peer, at_most(9)));
+    let queue = Arc::new(Queue::<usize>::new(
+        peer,
+        at_most(9),
+        Arc::new(Spares::new()),
+    ));
     let framed = Framed::new(script.stream(), Unpacking);
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);
