@@ -276,6 +276,8 @@ where
     fn ended(&mut self, disconnect: Disconnect, drain_timed_out: bool) -> Ended {
         let done = self.done();
         self.queue.publish(done);
+        let received = self.framed.get_ref().received();
+        self.queue.counters().record_in(self.messages_in, received);
         Ended {
             disconnect,
             drain_timed_out,

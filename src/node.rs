@@ -25,7 +25,7 @@ mod core;
 mod session;
 mod wiring;
 
-use self::core::{Core, Wires};
+use self::core::{Core, Listening, Wires};
 pub use builder::Builder;
 
 /// A handle to a node: listen, connect, send, disconnect, look, shut down.
@@ -95,6 +95,7 @@ impl<Out: Send + 'static> Node<Out> {
         for addr in lookup_host(addr).await.map_err(ListenError::Resolve)? {
             match self.handle.wiring.clone().listen(addr).await {
                 Ok(addr) => return Ok(addr),
+                Err(ListenError::ShutDown) => return Err(ListenError::ShutDown),
                 Err(error) => last = error,
             }
         }
@@ -108,15 +109,16 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// When dropped, the listening still stops.
     pub async fn stop_listening(&self) -> bool {
-        let listeners = std::mem::take(&mut *self.core().listeners.lock());
+        let listeners = self.core().listeners.lock().clone();
         for listener in &listeners {
             listener.stop.cancel();
         }
-        let any = !listeners.is_empty();
-        for listener in listeners {
-            let _ended_or_cancelled = listener.task.await;
+        for listener in &listeners {
+            listener.closed.cancelled().await;
         }
-        any
+        let still_open = |listener: &Listening| !listener.closed.is_cancelled();
+        self.core().listeners.lock().retain(still_open);
+        !listeners.is_empty()
     }
 
     /// Connects to an address: dials, shakes hands, and resolves when the connection is there to be
@@ -134,6 +136,10 @@ impl<Out: Send + 'static> Node<Out> {
         for addr in lookup_host(addr).await.map_err(ConnectError::Resolve)? {
             match self.handle.wiring.clone().connect(addr).await {
                 Ok(peer) => return Ok(peer),
+                // Another address would not help.
+                Err(error @ (ConnectError::Limit(_) | ConnectError::ShutDown)) => {
+                    return Err(error);
+                }
                 Err(error) => last = error,
             }
         }
@@ -159,7 +165,10 @@ impl<Out: Send + 'static> Node<Out> {
         if dialer::is_self(addr, &core.listening()) {
             return Err(ConnectError::SelfConnect(addr));
         }
+        // A full node doesn't dial; the stream is then admitted as any that is adopted.
+        let permit = core.admission.admit().map_err(ConnectError::Limit)?;
         let stream = core.dial(addr, socket.connect(addr)).await?;
+        drop(permit);
         self.adopt(stream, addr, Side::Dialer)
             .await
             .map_err(|refused| refused.error)

@@ -104,6 +104,9 @@ pub struct Tcp {
 /// (`net.core.somaxconn` on Linux).
 const BACKLOG: u32 = 4096;
 
+/// The most seconds that Linux takes (`MAX_TCP_KEEPIDLE`).
+const KEEPALIVE_MOST: u64 = 32_767;
+
 impl Tcp {
     /// TCP with nodelay on and everything else as the operating system has it.
     pub fn new() -> Self {
@@ -123,7 +126,7 @@ impl Tcp {
         self
     }
 
-    /// Sends keepalive probes when a connection was silent for this long, in whole seconds; off by
+    /// Sends keepalive probes when a connection was silent for this long, in whole seconds (32,767 at most); off by
     /// default.
     pub fn keepalive(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.keepalive = after.into();
@@ -181,8 +184,13 @@ impl Transport for Tcp {
             let reason = "no connection would be held until it is accepted";
             return Err(StartError::invalid("Tcp::backlog", self.backlog, reason));
         }
-        if let Some(after) = self.keepalive.filter(|after| after.as_secs() == 0) {
-            let reason = "keepalive is counted in whole seconds, from 1 on";
+        let seconds = 1..=KEEPALIVE_MOST;
+        if let Some(after) = self
+            .keepalive
+            .filter(|after| !seconds.contains(&after.as_secs()))
+        {
+            let reason =
+                format!("keepalive is counted in whole seconds, from 1 to {KEEPALIVE_MOST}");
             return Err(StartError::invalid("Tcp::keepalive", after, reason));
         }
         Ok(())

@@ -293,3 +293,16 @@ async fn with_few_descriptors() {
     wind_up(node, inbound).await;
     println!("out of descriptors, and back");
 }
+
+#[tokio::test]
+async fn every_call_of_stop_listening_waits_for_the_same_sockets() {
+    let (node, inbound) = listening(Node::builder()).await;
+    let addr = node.local_addr().unwrap();
+    let mut dropped = Box::pin(node.stop_listening());
+    assert!(futures::poll!(&mut dropped).is_pending());
+    drop(dropped);
+    assert!(within(node.stop_listening()).await);
+    let _free = std::net::TcpListener::bind(addr).unwrap();
+    assert!(!within(node.stop_listening()).await);
+    wind_up(node, inbound).await;
+}

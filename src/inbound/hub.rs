@@ -211,11 +211,10 @@ impl<In> Hub<In> {
             ready.consumer.take(),
         );
         drop(ready);
-        drop((notices, waker));
         self.spares.clear();
-        for inbox in list {
-            inbox.discard();
-        }
+        // All producers go on before the first message is dropped, which may panic.
+        let batches: Vec<_> = list.iter().map(|inbox| inbox.take()).collect();
+        drop((notices, waker, batches));
     }
 
     /// Puts an inbox with content on the list. Its `listed` must have been set under its lock.

@@ -9,7 +9,6 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug};
 
@@ -45,11 +44,13 @@ pub(crate) struct Core<Out> {
 }
 
 /// An address that is listened on.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Listening {
     pub(crate) addr: SocketAddr,
+    /// Cancelled to stop it.
     pub(crate) stop: CancellationToken,
-    pub(crate) task: JoinHandle<()>,
+    /// Cancelled when its socket is closed.
+    pub(crate) closed: CancellationToken,
 }
 
 impl<Out> Core<Out> {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt};
-use tokio_util::codec::{Decoder, Encoder, Framed};
+use tokio_util::{
+    codec::{Decoder, Encoder, Framed},
+    sync::CancellationToken,
+};
 use tracing::{Instrument, Span, debug, debug_span};
 
 use super::{
@@ -208,8 +211,10 @@ where
             let addr = acceptor.local_addr().map_err(failed)?;
             let _entered = self.core.shutdown.enter().ok_or(ListenError::ShutDown)?;
             let stop = self.core.shutdown.child_token();
-            let (wiring, stopped) = (self.clone(), stop.clone());
+            let closed = CancellationToken::new();
+            let (wiring, stopped, is_closed) = (self.clone(), stop.clone(), closed.clone());
             let accept = async move {
+                let _closed = is_closed.drop_guard();
                 let accepted = |stream, addr| wiring.accepted(stream, addr);
                 let accept = listener::accept(acceptor, accepted);
                 stopped.run_until_cancelled(accept).await;
@@ -217,9 +222,9 @@ where
             };
             debug!(parent: &self.core.span, %addr, "listening");
             let accept = accept.instrument(self.core.span.clone());
-            let task = self.core.shutdown.spawn(accept);
+            self.core.shutdown.spawn(accept);
             let mut listeners = self.core.listeners.lock();
-            listeners.push(Listening { addr, stop, task });
+            listeners.push(Listening { addr, stop, closed });
             Ok(addr)
         })
     }
