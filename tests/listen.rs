@@ -298,8 +298,8 @@ async fn with_few_descriptors() {
 async fn every_call_of_stop_listening_waits_for_the_same_sockets() {
     let (node, inbound) = listening(Node::builder()).await;
     let addr = node.local_addr().unwrap();
-    let mut dropped = Box::pin(node.stop_listening());
-    assert!(futures::poll!(&mut dropped).is_pending());
+    let mut dropped = tokio_test::task::spawn(node.stop_listening());
+    assert!(dropped.poll().is_pending());
     drop(dropped);
     assert!(within(node.stop_listening()).await);
     let _free = std::net::TcpListener::bind(addr).unwrap();
