@@ -62,23 +62,6 @@ const TURNS_PER_POLL: usize = 16;
 /// very core, finds them in its cache.
 const BATCHES_IN_PER_POLL: usize = 4;
 
-/// How a connection ended.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) disconnect: Disconnect,
-    /// Whether the drain timeout cut it short.
-    pub(crate) drain_timed_out: bool,
-}
-
-impl Ended {
-    pub(crate) fn with(disconnect: Disconnect) -> Self {
-        Self {
-            disconnect,
-            drain_timed_out: false,
-        }
-    }
-}
-
 #[must_use = "a connection does nothing unless it is polled"]
 pub(crate) struct Connection<Io, C: Decoder, Out> {
     framed: Framed<Meter<Io>, C>,
@@ -251,37 +234,43 @@ where
     }
 
     /// Waits, unless a deadline has passed.
-    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Disconnect> {
         // In the middle of a batch: what of it is written already, nobody else would tell.
         if self.write_stalled {
             let done = self.done();
             self.queue.publish(done);
         }
+        let (received, sent) = (
+            self.framed.get_ref().received(),
+            self.framed.get_ref().sent(),
+        );
+        // Of a remote that has ended its side, what it takes is all there is to see.
+        let half_open = matches!(self.reading, Reading::Ended) && !self.write_stalled;
         let activity = Activity {
-            reading: self.read_starved,
-            received: self.framed.get_ref().received(),
+            reading: self.read_starved || half_open,
+            received: if half_open { received + sent } else { received },
             writing: self.write_stalled,
-            sent: self.framed.get_ref().sent(),
+            sent,
         };
         let deadline = ready!(self.deadlines.poll(cx, activity));
         let closing = self.closing.as_ref().map(|closing| &closing.disconnect);
         let disconnect = match (deadline, closing.or(self.broken.as_ref())) {
-            (Deadline::Drain, Some(disconnect)) => disconnect.clone(),
+            (Deadline::Drain, Some(disconnect)) => Disconnect {
+                drain_timed_out: true,
+                ..disconnect.clone()
+            },
             (Deadline::Idle, _) => Disconnect::library(Reason::TimedOut(Timeout::Idle)),
             _ => Disconnect::library(Reason::TimedOut(Timeout::Write)),
         };
-        Poll::Ready(self.ended(disconnect, deadline == Deadline::Drain))
+        Poll::Ready(self.ended(disconnect))
     }
 
-    fn ended(&mut self, disconnect: Disconnect, drain_timed_out: bool) -> Ended {
+    /// Tells the last figures.
+    fn ended(&mut self, disconnect: Disconnect) -> Disconnect {
         let done = self.done();
         self.queue.publish(done);
-        let received = self.framed.get_ref().received();
-        self.queue.counters().record_in(self.messages_in, received);
-        Ended {
-            disconnect,
-            drain_timed_out,
-        }
+        self.record_in();
+        disconnect
     }
 }
 
@@ -292,9 +281,9 @@ where
     <C as Decoder>::Error: Into<BoxError>,
     <C as Encoder<Out>>::Error: Into<BoxError>,
 {
-    type Output = Ended;
+    type Output = Disconnect;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
         let this = self.get_mut();
         if this
             .waker
@@ -313,7 +302,7 @@ where
                 Step::Again => {}
                 Step::Wait => return this.wait(cx),
                 Step::Close(disconnect) => this.begin_closing(disconnect),
-                Step::End(disconnect) => return Poll::Ready(this.ended(disconnect, false)),
+                Step::End(disconnect) => return Poll::Ready(this.ended(disconnect)),
             }
         }
         // A remote that keeps us busy must not keep a deadline from passing.

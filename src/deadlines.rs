@@ -26,7 +26,7 @@ pub(crate) struct Activity {
     /// Whether it waits for bytes; not when it waits for its reader to take messages, which would
     /// punish the peer for our own slowness.
     pub(crate) reading: bool,
-    /// Bytes received so far.
+    /// Bytes received so far; any number that grows with what the remote does.
     pub(crate) received: u64,
     /// Whether it waits for the stream to take bytes.
     pub(crate) writing: bool,

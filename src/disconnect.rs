@@ -19,6 +19,9 @@ pub struct Disconnect {
     /// How many messages were accepted for this peer and not known to be handed to the operating
     /// system whole. Messages that were handed over may still not have reached the remote program.
     pub undelivered: u64,
+    /// Whether the drain timeout cut the closing short: the remote didn't read what was left for it,
+    /// or didn't close its side after we had closed ours.
+    pub drain_timed_out: bool,
 }
 
 /// Who ended a connection.
@@ -84,6 +87,7 @@ impl Disconnect {
             reason,
             initiator,
             undelivered: 0,
+            drain_timed_out: false,
         }
     }
 
@@ -112,6 +116,9 @@ impl Disconnect {
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.reason, self.initiator)?;
+        if self.drain_timed_out {
+            f.write_str(", not drained in time")?;
+        }
         match self.undelivered {
             0 => Ok(()),
             n => write!(f, ", {n} messages undelivered"),

@@ -107,7 +107,7 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, the listening still stops.
+    /// When dropped after its first poll, the listening still stops.
     pub async fn stop_listening(&self) -> bool {
         let listeners = self.core().listeners.lock().clone();
         for listener in &listeners {
@@ -262,8 +262,19 @@ impl<Out: Send + 'static> Node<Out> {
     where
         Out: Clone,
     {
+        self.broadcast_where(message, |_| true)
+    }
+
+    /// The same for those of the peers that `wanted` is true of: all but the one whom a message came
+    /// from, say.
+    pub fn broadcast_where(&self, message: Out, mut wanted: impl FnMut(Peer) -> bool) -> Broadcast
+    where
+        Out: Clone,
+    {
         let mut report = Broadcast::default();
-        for queue in self.core().registry.links() {
+        let mut links = self.core().registry.links();
+        links.retain(|queue| wanted(queue.peer()));
+        for queue in links {
             match queue.push(message.clone()) {
                 Pushed::Queued(_) => report.queued += 1,
                 Pushed::Full(_) => report.full.push(queue.peer()),
@@ -311,14 +322,16 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, the connection is closed all the same.
+    /// When dropped after its first poll, the connection is closed all the same; before, nothing has
+    /// happened.
     pub async fn disconnect(&self, peer: Peer) -> Option<Disconnect> {
         let queue = self.queue(peer)?;
         queue.order(Order::Disconnect);
         Some(Ending::of(&queue).await)
     }
 
-    /// Ends a connection at once: what is queued is lost. Says whether it was connected; to wait for
+    /// Ends a connection at once: what is queued is lost, and what was decoded before still comes. The
+    /// remote sees the end of the stream, or a reset if it had sent what we haven't read. Says whether it was connected; to wait for
     /// the end, watch [`Events`](crate::Events).
     pub fn abort(&self, peer: Peer) -> bool {
         let queue = self.queue(peer);
@@ -335,13 +348,27 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// # Cancel safety
     ///
-    /// When dropped, the node is shut down all the same. Calling it again waits for the same end.
+    /// When dropped after its first poll, the node is shut down all the same; before, nothing has
+    /// happened. Calling it again waits for the same end.
     pub async fn shutdown(&self) -> ShutdownReport {
-        self.handle.wiring.begin_shutdown();
+        // A remote that learns of the end and dials again must not get in; and whatever becomes of
+        // this future, the shutdown begins.
+        let begin = BeginShutdown(&*self.handle.wiring);
+        self.stop_listening().await;
+        drop(begin);
         let core = self.core();
         core.shutdown.complete().await;
         core.listeners.lock().clear();
         core.shutdown_report()
+    }
+}
+
+/// Begins the shutdown when it is dropped.
+struct BeginShutdown<'a, Out>(&'a dyn Wires<Out>);
+
+impl<Out> Drop for BeginShutdown<'_, Out> {
+    fn drop(&mut self) {
+        self.0.begin_shutdown();
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod queue;
+mod weight;
 
 pub(crate) use queue::{Done, Order, Pushed, Queue};
 
@@ -122,6 +123,14 @@ impl<Out> Outbound<Out> {
         }
     }
 
+    fn lose_stuck(&mut self) {
+        if let (Some(_), Some(last)) = (self.stuck.take(), &self.last) {
+            self.routes.undelivered(last.queue.peer(), 1);
+        }
+    }
+}
+
+impl<Out: 'static> Outbound<Out> {
     fn poll_stuck(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let (Some(_), Some(last)) = (&self.stuck, &mut self.last) {
             match ready!(last.queue.poll_push(cx, self.id, &mut self.stuck)) {
@@ -131,15 +140,9 @@ impl<Out> Outbound<Out> {
         }
         Poll::Ready(())
     }
-
-    fn lose_stuck(&mut self) {
-        if let (Some(_), Some(last)) = (self.stuck.take(), &self.last) {
-            self.routes.undelivered(last.queue.peer(), 1);
-        }
-    }
 }
 
-impl<Out> Sink<(Out, Peer)> for Outbound<Out> {
+impl<Out: 'static> Sink<(Out, Peer)> for Outbound<Out> {
     type Error = NodeShutDown;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), NodeShutDown>> {
@@ -255,7 +258,7 @@ impl<Out> PeerSink<Out> {
     }
 }
 
-impl<Out> Sink<Out> for PeerSink<Out> {
+impl<Out: 'static> Sink<Out> for PeerSink<Out> {
     type Error = PeerGone;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
@@ -326,7 +329,7 @@ impl<'a, Out> Push<'a, Out> {
     }
 }
 
-impl<Out> Future for Push<'_, Out> {
+impl<Out: 'static> Future for Push<'_, Out> {
     type Output = Result<(), Option<Out>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

@@ -141,6 +141,7 @@ impl Stats {
     pub(crate) fn add_ending(&mut self, disconnect: &Disconnect) {
         self.disconnected += 1;
         self.undelivered += disconnect.undelivered;
+        self.timeouts.drain += u64::from(disconnect.drain_timed_out);
         match disconnect.reason {
             Reason::TimedOut(Timeout::Idle) => self.timeouts.idle += 1,
             Reason::TimedOut(Timeout::Write) => self.timeouts.write += 1,

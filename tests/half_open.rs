@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use common::{ending, expect_text, finish_events, in_memory, join, next_event, quiet, read_text};
 use common::{shut_down, start_lines, within};
@@ -10,9 +10,10 @@ use futures::StreamExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::Instant,
 };
 use tokio_util::codec::LengthDelimitedCodec;
-use wattle::{Event, Initiator, Node, NotSent, Reason};
+use wattle::{Event, Initiator, Node, NotSent, Reason, Timeout};
 
 #[tokio::test(start_paused = true)]
 async fn by_default_the_end_closes_the_connection_after_what_is_queued_was_written() {
@@ -91,18 +92,36 @@ async fn a_half_open_connection_is_written_to_until_we_disconnect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_open_remote_that_is_silent_is_not_idle() {
+async fn a_half_open_remote_is_idle_when_it_takes_nothing_either() {
     let patient = in_memory().allow_half_open(true);
-    let patient = patient.idle_timeout(std::time::Duration::from_secs(1));
+    let patient = patient.idle_timeout(Duration::from_secs(1));
     let (node, inbound) = start_lines(patient).await;
     let mut events = inbound.into_events();
     let (peer, mut remote) = join(&node, 64).await;
     within(remote.shutdown()).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
-    node.try_send_to("still open".to_owned(), peer).unwrap();
-    expect_text(&mut remote, "still open\n").await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        node.try_send_to("still open".to_owned(), peer).unwrap();
+        expect_text(&mut remote, "still open\n").await;
+    }
+    let silent = Instant::now();
+    let disconnect = ending(&mut events, peer).await;
+    assert_eq!(silent.elapsed().as_secs(), 1);
+    assert!(
+        matches!(disconnect.reason, Reason::TimedOut(Timeout::Idle)),
+        "{disconnect}"
+    );
+    assert_eq!(disconnect.undelivered, 0);
+    shut_down(&node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_remote_that_is_gone_is_noticed_by_a_write() {
+    let (node, inbound) = start_lines(in_memory().allow_half_open(true)).await;
+    let mut events = inbound.into_events();
+    let (peer, remote) = join(&node, 64).await;
     drop(remote);
-    // That it reads no more only shows when we write.
+    while !matches!(next_event(&mut events).await, Event::ReadClosed(p) if p == peer) {}
     node.try_send_to("to nobody".to_owned(), peer).unwrap();
     let disconnect = ending(&mut events, peer).await;
     assert!(

@@ -7,7 +7,7 @@ use std::pin::pin;
 use common::{ending, expect_text, finish, in_memory, join, next_event, quiet, read_text};
 use common::{shut_down, start_lines, within};
 use futures::{FutureExt, SinkExt, StreamExt, channel::mpsc, stream};
-use tokio::io::{AsyncReadExt, DuplexStream};
+use tokio::io::DuplexStream;
 use wattle::{Event, Events, Inbound, Node, NodeShutDown, NotSent, Peer, PeerGone};
 
 /// Fills the stream of a peer that doesn't read, and its queue of `most` messages behind it.
@@ -325,25 +325,6 @@ async fn a_queue_takes_no_more_messages_than_its_bound() {
         drop(remote);
         finish(&node, inbound).await;
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_takes_no_more_bytes_than_its_bound_once_it_knows_their_size() {
-    let bounded = in_memory().max_outbound_bytes(10_000).write_boundary(1_000);
-    let (node, inbound) = start_lines(bounded).await;
-    let (peer, mut remote) = join(&node, 1_500).await;
-    let large = "x".repeat(999);
-    let mut sink = node.peer_sink(peer).unwrap();
-    within(sink.send(large.clone())).await.unwrap();
-    let mut taken = 0;
-    while node.try_send_to(large.clone(), peer).is_ok() {
-        taken += 1;
-    }
-    assert_eq!(taken, 10);
-    let mut reading = vec![0; 11 * 1_000];
-    within(remote.read_exact(&mut reading)).await.unwrap();
-    drop(remote);
-    finish(&node, inbound).await;
 }
 
 #[tokio::test(start_paused = true)]

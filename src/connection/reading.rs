@@ -98,12 +98,17 @@ where
         let consumed = self.consumed_now();
         let bytes = consumed.saturating_sub(self.consumed) as usize;
         self.consumed = consumed;
+        // Before the hand-over: who has got a message finds it counted.
+        self.record_in();
         self.inbound.hand_over(bytes);
         if let Some(mean) = bytes.checked_div(messages) {
             self.batches_in += 1;
             self.receiving = Messages::of_mean_size(mean);
             trace!(messages, bytes, "batch in");
         }
+    }
+
+    pub(super) fn record_in(&self) {
         let received = self.framed.get_ref().received();
         self.queue.counters().record_in(self.messages_in, received);
     }

@@ -21,9 +21,9 @@ use futures_test::task::{AwokenCount, new_count_waker};
 use tokio_util::codec::{Decoder, Encoder, Framed};
 
 use self::script::{Script, Scripted};
-use super::{Connection, Ended};
+use super::Connection;
 use crate::{
-    Event, Events, Inbound, Initiator, Peer, Reason, Side,
+    Disconnect, Event, Events, Inbound, Initiator, Peer, Reason, Side,
     config::{Bounds, SessionConfig},
     inbound::{Ender, Hub},
     outbound::{Pushed, Queue},
@@ -165,13 +165,13 @@ impl Fixture {
     }
 
     /// Polls the connection once.
-    fn poll(&mut self) -> Poll<Ended> {
+    fn poll(&mut self) -> Poll<Disconnect> {
         self.task
             .enter(|connection, cx| Pin::new(connection).poll(cx))
     }
 
     /// Polls the connection until it waits for somebody else, which it must within some polls.
-    fn settle(&mut self) -> Poll<Ended> {
+    fn settle(&mut self) -> Poll<Disconnect> {
         for _ in 0..100 {
             let polled = self.poll();
             if polled.is_ready() || self.task.wakes() == 0 {
@@ -184,12 +184,12 @@ impl Fixture {
     /// The same for a connection that must not end.
     fn settle_pending(&mut self) {
         if let Poll::Ready(ended) = self.settle() {
-            panic!("ended: {}", ended.disconnect);
+            panic!("ended: {}", ended);
         }
     }
 
     /// The same for one that must.
-    fn settle_ended(&mut self) -> Ended {
+    fn settle_ended(&mut self) -> Disconnect {
         match self.settle() {
             Poll::Ready(ended) => ended,
             Poll::Pending => panic!("the connection waits"),
@@ -226,7 +226,7 @@ impl Fixture {
 /// Whether a connection ended for this reason, and by whom.
 macro_rules! assert_ended {
     ($ended:expr, $reason:pat, $initiator:ident) => {{
-        let disconnect = $ended.disconnect;
+        let disconnect = $ended;
         assert!(matches!(disconnect.reason, $reason), "{disconnect}");
         assert_eq!(disconnect.initiator, Initiator::$initiator, "{disconnect}");
     }};

@@ -69,12 +69,13 @@ impl<Out> Core<Out> {
         }
     }
 
+    /// The addresses that are listened on, without those that are about to be closed.
     pub(crate) fn listening(&self) -> Vec<SocketAddr> {
-        self.listeners
-            .lock()
+        let listeners = self.listeners.lock();
+        let open = listeners
             .iter()
-            .map(|listening| listening.addr)
-            .collect()
+            .filter(|listening| !listening.stop.is_cancelled());
+        open.map(|listening| listening.addr).collect()
     }
 
     pub(crate) fn stats(&self) -> Stats {

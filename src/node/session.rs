@@ -15,7 +15,7 @@ use tracing::debug;
 use super::core::Core;
 use crate::{
     admission::Permit,
-    connection::{Connection, Ended},
+    connection::Connection,
     disconnect::{BoxError, Disconnect, Reason, panic_message},
     inbound::Ender,
     outbound::Queue,
@@ -38,7 +38,7 @@ pub(super) struct Farewell<In, Out> {
     core: Arc<Core<Out>>,
     queue: Arc<Queue<Out>>,
     ender: Option<Ender<In>>,
-    ended: Ended,
+    disconnect: Disconnect,
     permit: Option<Permit>,
 }
 
@@ -55,15 +55,12 @@ impl<Io, C: Decoder, Out> Session<Io, C, Out> {
 
     /// The codec is the user's and may panic when it is dropped, too; of two panics the first is the
     /// reason.
-    fn end(&mut self, ended: Result<Ended, Box<dyn Any + Send>>) {
+    fn end(&mut self, ended: Result<Disconnect, Box<dyn Any + Send>>) {
         let connection = self.connection.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
-        self.farewell.ended = match ended.and_then(|ended| dropped.map(|()| ended)) {
-            Ok(ended) => ended,
-            Err(payload) => {
-                let reason = Reason::Panicked(panic_message(&*payload));
-                Ended::with(Disconnect::library(reason))
-            }
+        self.farewell.disconnect = match ended.and_then(|ended| dropped.map(|()| ended)) {
+            Ok(disconnect) => disconnect,
+            Err(payload) => Disconnect::library(Reason::Panicked(panic_message(&*payload))),
         };
     }
 }
@@ -102,7 +99,7 @@ impl<In, Out> Farewell<In, Out> {
             core,
             queue,
             ender: Some(ender),
-            ended: Ended::with(Disconnect::local(Reason::Aborted)),
+            disconnect: Disconnect::local(Reason::Aborted),
             permit: Some(permit),
         }
     }
@@ -114,13 +111,12 @@ impl<Io, C: Decoder, Out> Unpin for Session<Io, C, Out> {}
 impl<In, Out> Drop for Farewell<In, Out> {
     fn drop(&mut self) {
         let (unsent, undelivered) = self.queue.abandon();
-        let disconnect = &mut self.ended.disconnect;
+        let disconnect = &mut self.disconnect;
         disconnect.undelivered = undelivered;
         self.core.count(|stats| {
             self.core.registry.remove(self.queue.peer());
             stats.add_traffic(&self.queue.stats());
             stats.add_ending(disconnect);
-            stats.timeouts.drain += u64::from(self.ended.drain_timed_out);
         });
         let reason = disconnect.to_string();
         debug!(?reason, "disconnected");

@@ -25,6 +25,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use super::weight;
 use crate::{
     config::Bounds,
     disconnect::Disconnect,
@@ -34,6 +35,10 @@ use crate::{
     sync::{AtomicBool, AtomicU8, Mutex},
     waiters::{WaiterId, Waiters, wake},
 };
+
+/// How many messages of unknown size are let in before the first is encoded: enough to begin with,
+/// and few if they turn out to be large.
+const FIRST: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Queue<Out> {
@@ -49,8 +54,10 @@ pub(crate) struct Queue<Out> {
 
 struct State<Out> {
     messages: VecDeque<Out>,
-    /// Mean encoded size of the messages in the task's last batch, in bytes: what a message is only
-    /// shows when it is encoded, so the bound in bytes takes the next ones to be like the last.
+    /// What they weigh, in bytes.
+    bytes: usize,
+    /// What a message weighs whose size only shows when it is encoded: as much as those in the task's
+    /// last batch on average, and at first a share of the bound.
     weight: usize,
     fed: u64,
     written: u64,
@@ -110,7 +117,8 @@ impl<Out> Queue<Out> {
             closed: AtomicBool::new(false),
             state: Mutex::new(State {
                 messages: VecDeque::new(),
-                weight: size_of::<Out>(),
+                bytes: 0,
+                weight: bounds.bytes.div_ceil(FIRST),
                 fed: 0,
                 written: 0,
                 phase: Phase::Open,
@@ -139,8 +147,8 @@ impl<Out> Queue<Out> {
     }
 }
 
-/// The senders' side.
-impl<Out> Queue<Out> {
+/// What senders push.
+impl<Out: 'static> Queue<Out> {
     /// Queues a message if there is room.
     pub(crate) fn push(&self, message: Out) -> Pushed<Out> {
         let mut state = self.state.lock();
@@ -171,11 +179,6 @@ impl<Out> Queue<Out> {
         Ok((seq, room))
     }
 
-    /// Whether the queue takes no more.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
     /// Queues the message as soon as there is room; `Err` when the queue takes no more. The message
     /// stays where it is unless it was queued.
     pub(crate) fn poll_push(
@@ -200,6 +203,28 @@ impl<Out> Queue<Out> {
                 return Poll::Pending;
             }
         }
+    }
+
+    /// Takes a message in, and gives the task to be woken if it waits for one.
+    fn enter(&self, state: &mut State<Out>, message: Out) -> (u64, Option<Waker>) {
+        if state.messages.capacity() == 0 {
+            state.messages = self.spares.take();
+        }
+        let bytes = weight::known(&message).unwrap_or(state.weight);
+        state.bytes = state.bytes.saturating_add(bytes);
+        state.messages.push_back(message);
+        state.fed += 1;
+        let waiting = mem::take(&mut state.awaiting);
+        let task = if waiting { state.task.clone() } else { None };
+        (state.fed, task)
+    }
+}
+
+/// What senders wait for, and what handles tell the task.
+impl<Out> Queue<Out> {
+    /// Whether the queue takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
     }
 
     /// Waits for room; `Err` when the queue takes no more.
@@ -264,25 +289,8 @@ impl<Out> Queue<Out> {
         wake(task);
     }
 
-    /// Takes a message in, and gives the task to be woken if it waits for one.
-    fn enter(&self, state: &mut State<Out>, message: Out) -> (u64, Option<Waker>) {
-        if state.messages.capacity() == 0 {
-            state.messages = self.spares.take();
-        }
-        state.messages.push_back(message);
-        state.fed += 1;
-        let task = if mem::take(&mut state.awaiting) {
-            state.task.clone()
-        } else {
-            None
-        };
-        (state.fed, task)
-    }
-
     fn has_room(&self, state: &State<Out>) -> bool {
-        let messages = state.messages.len();
-        self.bounds
-            .admit(messages, messages.saturating_mul(state.weight))
+        self.bounds.admit(state.messages.len(), state.bytes)
     }
 }
 
@@ -309,6 +317,7 @@ impl<Out> Queue<Out> {
         let mut state = self.state.lock();
         let progress = state.publish(done);
         mem::swap(&mut state.messages, batch);
+        state.bytes = 0;
         let room = if batch.is_empty() {
             Waiters::default()
         } else {

@@ -188,7 +188,7 @@ fn what_the_handshake_left_is_decoded_before_anything_is_read() {
     let framed = Framed::from_parts(parts);
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);
-    let polled: Poll<Ended> = task.enter(|connection, cx| Pin::new(connection).poll(cx));
+    let polled: Poll<Disconnect> = task.enter(|connection, cx| Pin::new(connection).poll(cx));
     assert!(polled.is_pending());
     assert_eq!(script.written(), "hi\n");
     let mut inbound = Polled::new(Inbound::new(hub, Arc::new(())));
@@ -239,7 +239,7 @@ fn a_codec_may_put_more_into_the_buffer_than_came() {
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);
     script.data("*");
-    let polled: Poll<Ended> = task.enter(|connection, cx| Pin::new(connection).poll(cx));
+    let polled: Poll<Disconnect> = task.enter(|connection, cx| Pin::new(connection).poll(cx));
     assert!(polled.is_pending());
     let mut inbound = Polled::new(Inbound::new(hub, Arc::new(())));
     for expected in [0, 1000] {
