@@ -34,7 +34,9 @@ pub(crate) async fn accept<A: Acceptor>(
             Err(error) => {
                 if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
                     logged = Some(Instant::now());
-                    warn!(%error, "can't accept connections, trying again");
+                    // In quotes: a transport may tell in it what a remote sent.
+                    let error = error.to_string();
+                    warn!(?error, "can't accept connections, trying again");
                 }
                 sleep(pause).await;
                 pause = PAUSE_MOST.min(2 * pause);
