@@ -42,8 +42,8 @@ pub enum Reason {
     /// The remote closed its side between two frames.
     EndOfStream,
     /// The remote closed its side in the middle of a frame: the codec refused the end, or it had
-    /// consumed bytes since its last message. (What a codec skips it should yield as a message, or
-    /// a clean end behind it looks like this.)
+    /// consumed bytes since its last message. (So a clean end right behind something that the codec
+    /// skipped in silence looks like this; let it yield what it skips as a message.)
     EndInsideFrame {
         /// How many bytes had come since the last message.
         buffered: usize,

@@ -50,8 +50,8 @@ pub enum ConnectError {
     /// There is a connection to this address that we dialled, and a second one was not allowed
     /// ([`Builder::allow_duplicates`](crate::Builder::allow_duplicates)).
     AlreadyConnected(Peer),
-    /// Another task is dialling this address at the moment, and a second connection was not
-    /// allowed.
+    /// Another task is dialling this address at the moment, or shakes hands with who answered, and a
+    /// second connection was not allowed.
     AlreadyDialing(SocketAddr),
     /// The remote host refused the connection: nobody listens there.
     Refused {
@@ -60,7 +60,8 @@ pub enum ConnectError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// No connection came about within the connect timeout.
+    /// No stream came about within the connect timeout. (A handshake that took too long is a
+    /// [`HandshakeError::TimedOut`].)
     TimedOut {
         /// The address that was dialled.
         addr: SocketAddr,
@@ -123,8 +124,8 @@ pub enum Limit {
     /// As many connections as [`Builder::max_connections`](crate::Builder::max_connections) allows
     /// are open or pending.
     Connections(usize),
-    /// As many handshakes as [`Builder::max_pending`](crate::Builder::max_pending) allows are under
-    /// way.
+    /// As many connections as [`Builder::max_pending`](crate::Builder::max_pending) allows are being
+    /// dialled or shake hands.
     Pending(usize),
 }
 
@@ -150,11 +151,11 @@ pub enum NotSent {
     NotConnected,
 }
 
-/// The error of a [`PeerSink`](crate::PeerSink): its peer is gone.
+/// The error of a [`PeerSink`](crate::PeerSink): its peer is gone, or being disconnected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerGone(pub Peer);
 
-/// The error of an [`Outbound`](crate::Outbound): the node has shut down.
+/// The error of an [`Outbound`](crate::Outbound): the node has shut down, or is about to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NodeShutDown;
 

@@ -50,12 +50,17 @@ pub enum Event<In> {
     ReadClosed(Peer),
     /// A connection ended.
     Disconnected(Peer, Disconnect),
-    /// This many messages were fed to an [`Outbound`](crate::Outbound) for a peer that was gone.
-    /// What was queued when the connection ended is in [`Disconnect::undelivered`] instead.
+    /// This many messages were fed to an [`Outbound`](crate::Outbound) or a
+    /// [`PeerSink`](crate::PeerSink) for a peer that was gone or being disconnected. What was queued
+    /// when the connection ended is in [`Disconnect::undelivered`] instead.
+    ///
+    /// It is about a sink, and not in line with the events of the connection: it may come before the
+    /// peer's own [`Disconnected`](Event::Disconnected) or behind it.
     Undelivered(Peer, u64),
     /// An incoming connection from this address was refused.
     Refused(SocketAddr, Limit),
-    /// The handshake of an incoming connection failed. (Of our own dialling, the caller learns it.)
+    /// The handshake of an incoming connection failed. (That of our own dialling or adopting fails
+    /// for the caller.)
     HandshakeFailed(Peer, HandshakeError),
 }
 
@@ -127,8 +132,11 @@ impl<In> Inbound<In> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// The stream with the lifecycle of the connections in it. Nothing that happened since the node
-    /// was started and wasn't taken yet is missing.
+    /// The stream with the lifecycle of the connections in it. What happened since the node was
+    /// started is not missing, but for what was passed over on the way to the messages that were
+    /// taken already. Of what belongs to no open connection ([`Event::Refused`],
+    /// [`Event::HandshakeFailed`], [`Event::Undelivered`]) the last 1,024 wait to be taken; the
+    /// counters in [`Stats`](crate::Stats) know them all.
     pub fn into_events(self) -> Events<In> {
         self.events
     }

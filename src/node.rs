@@ -205,11 +205,12 @@ impl<Out: Send + 'static> Node<Out> {
     }
 
     /// Queues a message for a peer, waiting for room in that peer's queue. It goes onto the wire
-    /// without further ado; to wait until it has, flush a [`PeerSink`].
+    /// without further ado; to wait until it has, send it through a [`PeerSink`] instead, and flush
+    /// that.
     ///
     /// # Errors
     ///
-    /// The peer is gone; the message comes back.
+    /// The peer is gone or being disconnected; the message comes back.
     ///
     /// # Cancel safety
     ///
@@ -238,7 +239,7 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// # Errors
     ///
-    /// The peer's queue is full, or it is gone; the message comes back.
+    /// The peer's queue is full, or the peer is gone or being disconnected; the message comes back.
     pub fn try_send_to(&self, message: Out, peer: Peer) -> Result<(), SendError<Out>> {
         let pushed = match self.queue(peer) {
             Some(queue) => queue.push(message),
@@ -299,7 +300,7 @@ impl<Out: Send + 'static> Node<Out> {
         self.core().registry.peers()
     }
 
-    /// The peer with this remote address; of several, the one that is connected longest.
+    /// The peer with this remote address; of several, the oldest: the one with the lowest id.
     pub fn find(&self, addr: SocketAddr) -> Option<Peer> {
         self.core().registry.find(addr)
     }
@@ -318,7 +319,9 @@ impl<Out: Send + 'static> Node<Out> {
     /// side is shut, and when the remote has closed its own (or the drain timeout has passed) the
     /// connection has ended. Resolves then, with how it ended; `None` if it wasn't connected.
     ///
-    /// What the remote sends from now on is thrown away.
+    /// What the remote sends from now on is thrown away. A message that an [`Outbound`] holds because
+    /// this peer's queue is full is not queued yet: it is lost, and counted and reported as
+    /// [undelivered](crate::Event::Undelivered).
     ///
     /// # Cancel safety
     ///

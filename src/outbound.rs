@@ -49,11 +49,17 @@ pub(crate) trait Routes<Out>: Send + Sync {
 /// [`Stats::undelivered`](crate::Stats::undelivered) and reported as
 /// [`Event::Undelivered`](crate::Event::Undelivered).
 ///
+/// A connection counts as written whole flushes of its own: a message is, when all that was encoded
+/// with it is. So `flush` may wait for some messages behind the last one of this handle as well, and
+/// of a connection that ends in the middle of a write, messages may count as undelivered that were
+/// written.
+///
 /// Where a full queue stops it: the handle holds one message whose peer has no room, and is ready
-/// again when that is queued (or its peer is gone, at the latest by the write timeout). So a slow
-/// peer slows down what goes through the same handle. For isolation take a
-/// [`PeerSink`] per peer, or clone the handle: clones hold their own message. Closing a handle
-/// flushes it and closes nothing else.
+/// again when that is queued, or its peer is gone (which a remote that takes nothing at all is at
+/// the write timeout). So a slow peer slows down what goes through the same handle. For isolation
+/// take a [`PeerSink`] per peer, or clone the handle: clones hold their own message. The message that
+/// is held is lost when its peer is disconnected, however gracefully, or when the handle is dropped;
+/// it is counted and reported as undelivered. Closing a handle flushes it and closes nothing else.
 ///
 /// # Cancel safety
 ///
@@ -219,10 +225,12 @@ impl<Out> Drop for Outbound<Out> {
 
 /// The sink of one peer: `Sink<Out>` with that peer's backpressure and errors, and nobody else's.
 ///
-/// `flush` resolves when everything fed through this handle was handed to the operating system. The
-/// error is that the peer is gone; a message that was fed but never written is then counted in
-/// [`Disconnect::undelivered`](crate::Disconnect::undelivered). Closing the sink flushes it and does
-/// not close the connection.
+/// `flush` resolves when everything fed through this handle was handed to the operating system, in
+/// whole flushes of the connection, as with [`Outbound`]. The error is that the peer is gone, or
+/// being disconnected. A message that was fed but never written is then counted in
+/// [`Disconnect::undelivered`](crate::Disconnect::undelivered); one that was fed too late for that is
+/// reported as [`Event::Undelivered`](crate::Event::Undelivered). Closing the sink flushes it and
+/// does not close the connection.
 ///
 /// # Cancel safety
 ///

@@ -14,7 +14,8 @@ use crate::{disconnect::BoxError, peer::Peer, transport::ByteStream};
 /// version, a channel for what it learns.
 ///
 /// The handshake runs in a task of its own for incoming connections, and in the caller of
-/// [`Node::connect`](crate::Node::connect) for our own; the handshake timeout bounds both. What
+/// [`Node::connect`](crate::Node::connect) or [`Node::adopt`](crate::Node::adopt) for our own; the
+/// handshake timeout bounds both. What
 /// arrived behind the handshake belongs to the session: to change the codec use
 /// `Framed::map_codec`, or `into_parts` and `from_parts`, and never `into_inner`, which throws away
 /// the bytes that were read already. (The buffers and the boundary of the `Framed` become the
@@ -57,6 +58,12 @@ pub trait Protocol<S = TcpStream>: Send + Sync + 'static {
 
     /// The session's codec. What it decodes is what [`Inbound`](crate::Inbound) yields; it must
     /// encode what the node sends.
+    ///
+    /// What the protocol skips (a filler, a message of an unknown kind) is best an item too. Bytes
+    /// that the codec consumes without an item look like the beginning of a frame: if the remote
+    /// closes its side cleanly right behind them, the reason is
+    /// [`EndInsideFrame`](crate::Reason::EndInsideFrame) and not
+    /// [`EndOfStream`](crate::Reason::EndOfStream).
     type Codec: Decoder<Item: Send + 'static, Error: Into<BoxError>> + Send + 'static;
 
     /// Turns the fresh stream into the session.
@@ -64,12 +71,13 @@ pub trait Protocol<S = TcpStream>: Send + Sync + 'static {
     /// # Errors
     ///
     /// Whatever makes the session impossible. The stream is closed then; the error goes to the
-    /// caller of `connect`, or into [`Event::HandshakeFailed`](crate::Event::HandshakeFailed).
+    /// caller of `connect` or `adopt`, or into
+    /// [`Event::HandshakeFailed`](crate::Event::HandshakeFailed).
     ///
     /// # Cancel safety
     ///
     /// The node drops the future at the handshake timeout, when it shuts down, and when the caller
-    /// of `connect` goes away.
+    /// of `connect` or `adopt` goes away.
     fn handshake(
         &self,
         stream: S,

@@ -17,7 +17,7 @@ use tokio_util::{
 pub struct ShutdownReport {
     /// Connections that were open when the shutdown began.
     pub connections: usize,
-    /// Messages that were queued and could not be written, since the shutdown began.
+    /// Messages that were accepted and not written, counted since the shutdown began.
     pub undelivered: u64,
     /// Connections that could not be drained within the drain timeout.
     pub drain_timeouts: u64,

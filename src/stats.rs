@@ -30,8 +30,8 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes that were written, handshakes not included.
     pub bytes_out: u64,
-    /// Messages that were accepted for a peer and not handed to the operating system, because the
-    /// peer was gone.
+    /// Messages that were accepted for a peer and not known to be handed to the operating system
+    /// whole when the peer was gone.
     pub undelivered: u64,
     /// Incoming connections that were refused.
     pub refused: Refused,
@@ -82,7 +82,7 @@ pub struct PeerStats {
     pub bytes_in: u64,
     /// Bytes that were written, the handshake not included.
     pub bytes_out: u64,
-    /// Messages that wait to be written.
+    /// Messages that were accepted and are not handed to the operating system yet.
     pub queued: u64,
 }
 

@@ -22,9 +22,10 @@ pub(crate) use imp::{AtomicBool, AtomicU8, MutexGuard};
 
 /// A mutex that doesn't poison.
 ///
-/// No code of the user's (codec, message, waker) runs while one of these is held, so a panic can't
-/// leave its data half changed; see [`crate::inbound`] and [`crate::outbound`], which drop messages
-/// and call wakers after the guard is gone.
+/// No codec runs, no message is dropped and no waker is woken while one of these is held, so no panic
+/// of the user's can leave its data half changed; see [`crate::inbound`] and [`crate::outbound`], which
+/// do that after the guard is gone. (A waker may be cloned or replaced under one, which changes
+/// nothing else.)
 pub(crate) struct Mutex<T>(imp::Mutex<T>);
 
 impl<T> Mutex<T> {

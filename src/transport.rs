@@ -51,7 +51,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Whatever keeps it from listening there.
     fn bind(&self, addr: SocketAddr) -> impl Future<Output = io::Result<Self::Acceptor>> + Send;
 
-    /// Dials an address. The node drops the future when the connect timeout passes.
+    /// Dials an address. The node drops the future when the connect timeout passes, when it shuts
+    /// down, and when the caller of [`Node::connect`](crate::Node::connect) goes away.
     ///
     /// # Errors
     ///
@@ -108,7 +109,8 @@ const BACKLOG: u32 = 4096;
 const KEEPALIVE_MOST: u64 = 32_767;
 
 impl Tcp {
-    /// TCP with nodelay on and everything else as the operating system has it.
+    /// TCP with nodelay on, a backlog of 4,096, an address that can be listened on again at once
+    /// (`SO_REUSEADDR`, not on Windows), and everything else as the operating system has it.
     pub fn new() -> Self {
         Self {
             nodelay: true,
@@ -126,8 +128,8 @@ impl Tcp {
         self
     }
 
-    /// Sends keepalive probes when a connection was silent for this long, in whole seconds (32,767 at most); off by
-    /// default.
+    /// Sends keepalive probes when a connection was silent for this long, in whole seconds from 1 to
+    /// 32,767 (a fraction is cut off); off by default.
     pub fn keepalive(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.keepalive = after.into();
         self

@@ -21,8 +21,8 @@ impl WaiterId {
 /// The futures to wake when something happens; all of them at once, because each then looks again.
 ///
 /// Its bound: one place per waiting future or handle, each owned by a caller that can drop it.
-/// They are woken in the order in which they began. Waking all instead of one at a time means that a waiter that is dropped after its wake can't
-/// take the wake of another with it.
+/// They are woken in the order in which they began. Waking all instead of one at a time means that a
+/// waiter that is dropped after its wake can't take the wake of another with it.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters(BTreeMap<WaiterId, Waker>);
 

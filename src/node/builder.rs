@@ -88,16 +88,18 @@ impl<T: Transport> Builder<T> {
         }
     }
 
-    /// The most connections in all, those whose handshake is under way included; 1,024 by default.
-    /// An incoming one beyond it is closed at once and reported as
-    /// [`Event::Refused`](crate::Event::Refused).
+    /// The most connections in all, those that are dialled or shake hands included; 1,024 by
+    /// default. An incoming one beyond it is closed at once and reported as
+    /// [`Event::Refused`](crate::Event::Refused); one of our own fails with
+    /// [`ConnectError::Limit`](crate::ConnectError::Limit).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.config.max_connections = connections;
         self
     }
 
-    /// The most handshakes under way, ours and theirs together; 256 by default, or as many as there
-    /// may be connections if that is less.
+    /// The most connections that are not established yet: those that are dialled, and those that
+    /// shake hands, ours and theirs together; 256 by default, or as many as there may be connections
+    /// if that is less.
     pub fn max_pending(mut self, connections: usize) -> Self {
         self.max_pending = Some(connections);
         self
@@ -113,7 +115,9 @@ impl<T: Transport> Builder<T> {
     /// What happens when a remote ends its side and keeps reading (a *half-open* connection, such as
     /// `nc -N` makes). Off by default: the connection is closed after what is queued for it was
     /// written. When on, it stays open for writing until we disconnect, and the end of the remote's
-    /// side is reported as [`Event::ReadClosed`](crate::Event::ReadClosed).
+    /// side is reported as [`Event::ReadClosed`](crate::Event::ReadClosed). The idle timeout doesn't
+    /// apply from then on, as the remote has nothing more to say: one that vanishes is noticed only
+    /// when something is written to it.
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.config.session.allow_half_open = allow;
         self
@@ -156,7 +160,8 @@ impl<T: Transport> Builder<T> {
         self
     }
 
-    /// How long dialling may take, without the handshake; 10 seconds by default.
+    /// How long dialling an address may take, without the handshake; 10 seconds by default. A name
+    /// that has several addresses has it for each, and looking the name up is not counted.
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.config.connect_timeout = limit;
         self
@@ -169,8 +174,8 @@ impl<T: Transport> Builder<T> {
     }
 
     /// How long a remote may be silent; for ever by default, so that one that vanished without a word
-    /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). The time during which *we* don't read,
-    /// because its messages aren't taken, doesn't count.
+    /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). The time during
+    /// which *we* don't read, because its messages aren't taken, doesn't count.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.session.idle_timeout = limit.into();
         self
@@ -195,7 +200,8 @@ impl<T: Transport> Builder<T> {
     /// [`Protocol`] with a handshake. The type of outgoing messages is whatever the program sends,
     /// as long as the codec encodes it; a program that never sends has to name one.
     ///
-    /// Must be called within a tokio runtime, which the node's tasks then run on.
+    /// Must be called within a tokio runtime that has its I/O and its timers enabled. Listeners and
+    /// connections run on the runtime that they were started on.
     ///
     /// # Errors
     ///
