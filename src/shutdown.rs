@@ -24,7 +24,9 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether every connection was closed with everything written.
+    /// Whether every connection was closed with everything handed to the operating system, and the
+    /// remote's end seen. What the remote sent meanwhile was thrown away, and what it did with ours is
+    /// its own affair.
     pub fn is_clean(&self) -> bool {
         self.undelivered == 0 && self.drain_timeouts == 0
     }

@@ -115,9 +115,9 @@ impl<T: Transport> Builder<T> {
     /// What happens when a remote ends its side and keeps reading (a *half-open* connection, such as
     /// `nc -N` makes). Off by default: the connection is closed after what is queued for it was
     /// written. When on, it stays open for writing until we disconnect, and the end of the remote's
-    /// side is reported as [`Event::ReadClosed`](crate::Event::ReadClosed). The idle timeout doesn't
-    /// apply from then on, as the remote has nothing more to say: one that vanishes is noticed only
-    /// when something is written to it.
+    /// side is reported as [`Event::ReadClosed`](crate::Event::ReadClosed). That a remote has closed its
+    /// socket altogether looks the same until something is written to it: when you have nothing more
+    /// for it, disconnect. (The idle timeout, where one is set, ends those that take nothing either.)
     pub fn allow_half_open(mut self, allow: bool) -> Self {
         self.config.session.allow_half_open = allow;
         self
@@ -145,8 +145,13 @@ impl<T: Transport> Builder<T> {
         self
     }
 
-    /// The same limit in bytes, 512 KiB by default. How large a message is only shows when it is
-    /// encoded, so messages are taken to be as large as those of the batch before were on average.
+    /// The same limit in bytes, 512 KiB by default. Messages that are bytes or text (`Bytes`,
+    /// `BytesMut`, `Vec<u8>`, `String`, `&'static str`, …) weigh what they are long. How large any other
+    /// is only shows when it is encoded: it is taken to be as large as those of the batch before were
+    /// on average, and until one was encoded no more than 16 are let in. If yours differ much in size,
+    /// lower [`max_outbound_messages`](Builder::max_outbound_messages) to what you can afford.
+    ///
+    /// The message that reaches the limit is let in, so one that is larger goes alone.
     pub fn max_outbound_bytes(mut self, bytes: usize) -> Self {
         self.config.session.outbound.bytes = bytes;
         self
@@ -175,7 +180,8 @@ impl<T: Transport> Builder<T> {
 
     /// How long a remote may be silent; for ever by default, so that one that vanished without a word
     /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). The time during
-    /// which *we* don't read, because its messages aren't taken, doesn't count.
+    /// which *we* don't read, because its messages aren't taken, doesn't count. A half-open connection
+    /// is idle when nothing was written to it for as long.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.session.idle_timeout = limit.into();
         self
