@@ -1,7 +1,7 @@
 //! The way in: room in the inbox, then decode, then hand over.
 
 use std::{
-    io,
+    io, mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -67,7 +67,6 @@ where
             match Pin::new(&mut self.framed).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
                     self.frame_start = self.consumed_now();
-                    self.messages_in += 1;
                     self.inbound.push(message);
                 }
                 Poll::Ready(Some(Err(error))) => return Step::End(self.read_failed(error.into())),
@@ -77,8 +76,46 @@ where
                     return Step::Wait;
                 }
             }
+            if let Err(error) = self.decode_buffered(most_messages, most_bytes) {
+                return Step::End(self.read_failed(error.into()));
+            }
         }
         Step::Again
+    }
+
+    /// Decodes what came along with a message, by the codec alone. The `Framed` asks the codec once
+    /// more before it reads on, which may be work if a large message has begun, and in its own way
+    /// after the end of the stream; both are left to it.
+    fn decode_buffered(
+        &mut self,
+        most_messages: usize,
+        most_bytes: u64,
+    ) -> Result<(), <C as Decoder>::Error> {
+        let meter = self.framed.get_ref();
+        if self.receiving == Messages::Large || meter.ended() {
+            return Ok(());
+        }
+        let received = meter.received();
+        let mut buffer = mem::take(self.framed.read_buffer_mut());
+        let mut decoded = Ok(());
+        while !buffer.is_empty()
+            && self.inbound.pushed() < most_messages
+            && self.frame_start < most_bytes
+        {
+            match self.framed.codec_mut().decode(&mut buffer) {
+                Ok(Some(message)) => {
+                    self.frame_start = received.saturating_sub(buffer.len() as u64);
+                    self.inbound.push(message);
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    decoded = Err(error);
+                    break;
+                }
+            }
+        }
+        *self.framed.read_buffer_mut() = buffer;
+        decoded
     }
 
     /// Bytes that the codec has consumed so far; less than before if it put some into the buffer, as
@@ -95,6 +132,7 @@ where
 
     fn hand_over(&mut self) {
         let messages = self.inbound.pushed();
+        self.messages_in += messages as u64;
         let consumed = self.consumed_now();
         let bytes = consumed.saturating_sub(self.consumed) as usize;
         self.consumed = consumed;

@@ -323,11 +323,17 @@ impl<In> Producer<In> {
         self.bounds
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, message: In) {
         if self.local.capacity() == 0 {
-            self.local = self.hub.spares.take();
+            self.begin_batch();
         }
         self.local.push_back(message);
+    }
+
+    #[cold]
+    fn begin_batch(&mut self) {
+        self.local = self.hub.spares.take();
     }
 
     /// The number of messages in the local batch.
