@@ -154,6 +154,8 @@ async fn a_disconnect_waits_for_the_remote_no_longer_than_the_drain_timeout() {
         );
         let told = ending_after(&mut events, peer, since, LIMIT).await;
         assert_eq!(told.undelivered, unsent);
+        assert!(waited.drain_timed_out && told.drain_timed_out);
+        assert!(told.to_string().contains("not drained in time"), "{told}");
         assert_eq!(node.stats().timeouts.drain, 1);
         drop(remote);
         finish_events(&node, events).await;

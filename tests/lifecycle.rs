@@ -278,3 +278,20 @@ async fn the_room_of_a_connection_is_free_when_its_end_is_told() {
         assert!(within(node.shutdown()).await.is_clean());
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_was_taken_is_counted() {
+    let (node, mut inbound) = listening(Node::builder()).await;
+    let (remote, silence) = listening(Node::builder()).await;
+    let peer = within(remote.connect(node.local_addr().unwrap()))
+        .await
+        .unwrap();
+    for n in 1..=300 {
+        within(remote.send_to(n.to_string(), peer)).await.unwrap();
+        let (_, from) = within(inbound.recv()).await.unwrap();
+        assert_eq!(node.peer_stats(from).unwrap().messages_in, n);
+        assert_eq!(node.stats().messages_in, n);
+    }
+    wind_up(remote, silence).await;
+    wind_up(node, inbound).await;
+}

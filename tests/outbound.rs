@@ -344,6 +344,20 @@ async fn a_broadcast_reaches_all_peers_but_those_that_it_names() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_broadcast_can_leave_some_out() {
+    let (node, inbound) = start_lines(in_memory()).await;
+    let (first, mut to_first) = join(&node, 64).await;
+    let (_, mut to_second) = join(&node, 64).await;
+    let report = node.broadcast_where("not to the first".to_owned(), |peer| peer != first);
+    assert_eq!((report.queued, &report.full[..]), (1, &[][..]));
+    assert_eq!(node.broadcast("to both".to_owned()).queued, 2);
+    expect_text(&mut to_second, "not to the first\nto both\n").await;
+    expect_text(&mut to_first, "to both\n").await;
+    drop((to_first, to_second));
+    finish(&node, inbound).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_peer_that_does_not_read_holds_up_no_sink_but_its_own() {
     let (node, inbound, full, mut full_remote, queued) = with_a_full_peer().await;
     let (living, mut remote) = join(&node, 1024).await;

@@ -237,3 +237,28 @@ async fn what_was_decoded_before_is_still_yielded() {
     assert!(within(inbound.recv()).await.is_none());
     assert!(within(inbound.recv()).await.is_none(), "for good");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_learns_of_the_end_and_dials_again_does_not_get_in() {
+    for _ in 0..50 {
+        let (node, inbound) = listening(Node::builder()).await;
+        let addr = node.local_addr().unwrap();
+        let mut remote = within(TcpStream::connect(addr)).await.unwrap();
+        let remote = tokio::spawn(async move {
+            let end = within(remote.read(&mut [0])).await.unwrap();
+            (end, within(TcpStream::connect(addr)).await.is_err())
+        });
+        let mut events = inbound.into_events();
+        assert!(matches!(
+            within(events.recv()).await,
+            Some(Event::Connected(_))
+        ));
+        within(node.shutdown()).await;
+        assert_eq!(within(remote).await.unwrap(), (0, true));
+        assert!(matches!(
+            within(events.recv()).await,
+            Some(Event::Disconnected(..))
+        ));
+        assert!(within(events.recv()).await.is_none());
+    }
+}
