@@ -100,7 +100,7 @@
 //! - *Peers come and go, and the program cares:* [`Inbound::into_events`].
 //! - *A message to one peer, from anywhere:* [`Node::send_to`], or [`Node::try_send_to`] where waiting is
 //!   no option.
-//! - *A message to all:* [`Node::broadcast`].
+//! - *A message to all, or to all but one:* [`Node::broadcast`], [`Node::broadcast_where`].
 //! - *A pipeline ends in the network:* `forward` into an [`Outbound`].
 //! - *A flow to one peer, at that peer's pace:* a [`PeerSink`].
 //! - *Something has to be agreed on first:* a [`Protocol`] with a handshake.
