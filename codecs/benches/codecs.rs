@@ -1,0 +1,2 @@
+//! What each codec costs.
+fn main() {}
