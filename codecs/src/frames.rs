@@ -17,14 +17,20 @@ pub use self::{
     prefixed::{Prefixed, PrefixedError},
 };
 
-/// The most room that is made ahead of bytes that were announced but have not come, while there are
-/// fewer than this many. Most frames fit and are read without moving them; a remote that announces
-/// a large one and sends nothing more costs no more than this.
+/// The room that is made for a frame as soon as its length is known. Most frames fit, and are read
+/// without being moved; a remote that announces a large one and sends nothing more costs no more than this.
 const ROOM_AHEAD: usize = 64 * 1024;
 
-/// Makes room for the rest of a frame of `len` bytes that begins `src`, but for no more bytes than
-/// have come already: what is reserved grows with what has been received, by doubling.
+/// Makes room for the rest of a frame of `len` bytes that begins `src`, whose length the remote has
+/// announced: beyond `ROOM_AHEAD` only when the buffer is full, and then for no more bytes than have come.
+#[inline]
 fn make_room(src: &mut BytesMut, len: usize) {
-    let missing = len.saturating_sub(src.len());
-    src.reserve(missing.min(src.len().max(ROOM_AHEAD)));
+    let room = if src.len() < ROOM_AHEAD {
+        ROOM_AHEAD
+    } else if src.len() == src.capacity() {
+        2 * src.len()
+    } else {
+        return;
+    };
+    src.reserve(room.min(len).saturating_sub(src.len()));
 }

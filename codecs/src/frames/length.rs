@@ -42,70 +42,82 @@ const VARINT_MOST: usize = 10;
 pub(crate) struct Overlong;
 
 impl Length {
-    /// The size in bytes of what isn't a `Varint`.
-    fn width(self) -> usize {
+    /// The size in bytes of a length when written.
+    #[inline]
+    pub(crate) fn size_of(self, value: u64) -> usize {
         match self {
             Self::U8 => 1,
             Self::U16 | Self::U16Le => 2,
             Self::U24 | Self::U24Le => 3,
             Self::U32 | Self::U32Le => 4,
             Self::U64 | Self::U64Le => 8,
-            Self::Varint => unreachable!("a varint has no fixed width"),
-        }
-    }
-
-    fn is_little_endian(self) -> bool {
-        matches!(self, Self::U16Le | Self::U24Le | Self::U32Le | Self::U64Le)
-    }
-
-    /// The size in bytes of a length when written.
-    pub(crate) fn size_of(self, value: u64) -> usize {
-        match self {
             Self::Varint => (u64::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize,
-            fixed => fixed.width(),
         }
     }
 
     /// The largest length that can be written.
+    #[inline]
     pub(crate) fn most(self) -> u64 {
         match self {
-            Self::Varint => u64::MAX,
-            fixed => u64::MAX >> (64 - 8 * fixed.width()),
+            Self::U8 => 0xff,
+            Self::U16 | Self::U16Le => 0xffff,
+            Self::U24 | Self::U24Le => 0xff_ffff,
+            Self::U32 | Self::U32Le => 0xffff_ffff,
+            Self::U64 | Self::U64Le | Self::Varint => u64::MAX,
         }
+    }
+
+    /// What to announce for `rest` bytes if the length counts its own bytes too. (A varint may be a
+    /// byte longer for it.)
+    #[inline]
+    pub(crate) fn inclusive(self, rest: u64) -> u64 {
+        let guess = rest + self.size_of(rest) as u64;
+        rest + self.size_of(guess) as u64
     }
 
     /// The length that `src` begins with and the number of bytes that it takes; `None` if not all
     /// of it is there.
+    #[inline]
     pub(crate) fn read(self, src: &[u8]) -> Result<Option<(u64, usize)>, Overlong> {
-        if self == Self::Varint {
-            return read_varint(src);
-        }
-        let width = self.width();
-        let Some(field) = src.get(..width) else {
-            return Ok(None);
-        };
-        let mut bytes = [0; 8];
-        let value = if self.is_little_endian() {
-            bytes[..width].copy_from_slice(field);
-            u64::from_le_bytes(bytes)
-        } else {
-            bytes[8 - width..].copy_from_slice(field);
-            u64::from_be_bytes(bytes)
-        };
-        Ok(Some((value, width)))
+        Ok(match self {
+            Self::U8 => read_fixed(src, |[byte]| byte.into()),
+            Self::U16 => read_fixed(src, |bytes| u16::from_be_bytes(bytes).into()),
+            Self::U16Le => read_fixed(src, |bytes| u16::from_le_bytes(bytes).into()),
+            Self::U24 => read_fixed(src, |[a, b, c]| u32::from_be_bytes([0, a, b, c]).into()),
+            Self::U24Le => read_fixed(src, |[a, b, c]| u32::from_le_bytes([a, b, c, 0]).into()),
+            Self::U32 => read_fixed(src, |bytes| u32::from_be_bytes(bytes).into()),
+            Self::U32Le => read_fixed(src, |bytes| u32::from_le_bytes(bytes).into()),
+            Self::U64 => read_fixed(src, u64::from_be_bytes),
+            Self::U64Le => read_fixed(src, u64::from_le_bytes),
+            Self::Varint => return read_varint(src),
+        })
     }
 
     /// Appends a length that is not more than [`most`](Self::most).
+    #[inline]
     pub(crate) fn write(self, value: u64, dst: &mut BytesMut) {
         debug_assert!(value <= self.most());
-        if self == Self::Varint {
-            write_varint(value, dst);
-        } else if self.is_little_endian() {
-            dst.put_uint_le(value, self.width());
-        } else {
-            dst.put_uint(value, self.width());
+        match self {
+            Self::U8 => dst.put_u8(value as u8),
+            Self::U16 => dst.put_u16(value as u16),
+            Self::U16Le => dst.put_u16_le(value as u16),
+            Self::U24 => dst.put_uint(value, 3),
+            Self::U24Le => dst.put_uint_le(value, 3),
+            Self::U32 => dst.put_u32(value as u32),
+            Self::U32Le => dst.put_u32_le(value as u32),
+            Self::U64 => dst.put_u64(value),
+            Self::U64Le => dst.put_u64_le(value),
+            Self::Varint => write_varint(value, dst),
         }
     }
+}
+
+#[inline]
+fn read_fixed<const WIDTH: usize>(
+    src: &[u8],
+    value: impl FnOnce([u8; WIDTH]) -> u64,
+) -> Option<(u64, usize)> {
+    src.first_chunk().map(|&bytes| (value(bytes), WIDTH))
 }
 
 fn read_varint(src: &[u8]) -> Result<Option<(u64, usize)>, Overlong> {
@@ -189,8 +201,29 @@ mod tests {
         assert_eq!(written(Length::U16Le), [0x2c, 0x01]);
         assert_eq!(written(Length::U24), [0x00, 0x01, 0x2c]);
         assert_eq!(written(Length::U24Le), [0x2c, 0x01, 0x00]);
+        assert_eq!(written(Length::U32), [0x00, 0x00, 0x01, 0x2c]);
         assert_eq!(written(Length::U32Le), [0x2c, 0x01, 0x00, 0x00]);
+        assert_eq!(written(Length::U64), [0, 0, 0, 0, 0, 0, 0x01, 0x2c]);
+        assert_eq!(written(Length::U64Le), [0x2c, 0x01, 0, 0, 0, 0, 0, 0]);
         assert_eq!(written(Length::Varint), [0xac, 0x02]);
+    }
+
+    #[test]
+    fn a_length_that_counts_itself_is_as_much_as_it_says() {
+        for length in ALL {
+            let edges = [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152];
+            for rest in edges
+                .iter()
+                .flat_map(|&edge: &u64| edge.saturating_sub(5)..edge + 5)
+            {
+                let announced = length.inclusive(rest);
+                assert_eq!(
+                    announced,
+                    rest + length.size_of(announced) as u64,
+                    "{length:?} {rest}"
+                );
+            }
+        }
     }
 
     #[test]

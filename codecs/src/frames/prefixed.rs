@@ -16,7 +16,7 @@ use crate::{Recoverable, position::Position};
 ///     +--------+---------------------+      "abc"  →  00 03 61 62 63
 ///              |<----- length ------>|
 ///
-///     |<---------- length ---------->|      …​.inclusive()
+///     |<---------- length ---------->|      ….inclusive()
 ///     +--------+---------------------+      "abc"  →  00 05 61 62 63
 /// ```
 ///
@@ -94,30 +94,18 @@ impl Prefixed {
 
     /// What to write in front of a payload.
     fn announce(&self, payload: usize) -> Result<u64, PrefixedError> {
-        let too_long = PrefixedError::UnencodablyLong {
-            len: payload,
-            most: self.most_encodable(),
-        };
-        if payload > self.most {
-            return Err(too_long);
-        }
-        let payload = payload as u64;
         let announced = if self.inclusive {
-            self.inclusive_length(payload)
+            self.length.inclusive(payload as u64)
         } else {
-            payload
+            payload as u64
         };
-        if announced > self.length.most() {
-            Err(too_long)
-        } else {
-            Ok(announced)
+        if payload > self.most || announced > self.length.most() {
+            return Err(PrefixedError::UnencodablyLong {
+                len: payload,
+                most: self.most_encodable(),
+            });
         }
-    }
-
-    /// A varint that counts itself may be one byte longer for it.
-    fn inclusive_length(&self, payload: u64) -> u64 {
-        let guess = payload + self.length.size_of(payload) as u64;
-        payload + self.length.size_of(guess) as u64
+        Ok(announced)
     }
 
     fn most_encodable(&self) -> usize {
@@ -136,6 +124,7 @@ impl Decoder for Prefixed {
     type Item = Bytes;
     type Error = PrefixedError;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, PrefixedError> {
         let overlong = |_| PrefixedError::Overlong {
             at: self.position.get(),
@@ -145,7 +134,7 @@ impl Decoder for Prefixed {
         };
         let payload = self.payload(announced, prefix)?;
         if src.len() - prefix < payload {
-            make_room(src, prefix + payload);
+            make_room(src, payload.saturating_add(prefix));
             return Ok(None);
         }
         src.advance(prefix);
@@ -167,6 +156,7 @@ impl Decoder for Prefixed {
 impl Encoder<Bytes> for Prefixed {
     type Error = PrefixedError;
 
+    #[inline]
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> Result<(), PrefixedError> {
         let announced = self.announce(payload.len())?;
         dst.reserve(self.length.size_of(announced) + payload.len());
