@@ -13,6 +13,8 @@ mod prefixed;
 use bytes::BytesMut;
 
 pub use self::{
+    delimited::{Delimited, DelimitedError},
+    fixed::{Fixed, FixedError},
     length::Length,
     prefixed::{Prefixed, PrefixedError},
 };

@@ -1,1 +1,343 @@
-//! Stub.
+//! Frames that end with a delimiter: [`Delimited`].
+
+use std::{
+    error::Error,
+    fmt,
+    io::{self, BufRead},
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio_util::codec::{Decoder, Encoder};
+
+use crate::{Recoverable, position::Position};
+
+/// Frames that end with a delimiter of one or many bytes, or lines.
+///
+/// ```text
+///     +---------------+-----------+      Delimited::new("\r\n", …)    "abc"  →  61 62 63 0d 0a
+///     | payload       | delimiter |      Delimited::new("\0", …)      "abc"  →  61 62 63 00
+///     +---------------+-----------+      Delimited::lines(…)          "abc"  →  61 62 63 0a
+///     |<- at most n ->|
+/// ```
+///
+/// An item is the payload, without the delimiter. It may be empty.
+///
+/// # Oversized frames
+///
+/// A payload beyond the cap is an error as soon as it can't be anything else, once for each such
+/// frame. What comes of the rest is thrown away as it comes, up to the end of the delimiter, and the
+/// codec goes on with the next frame.
+///
+/// # Errors
+///
+/// [`DelimitedError`]. That a frame is too long is [recoverable](Recoverable). A payload that
+/// contains the delimiter can't be sent: the other side would take it for two frames.
+///
+/// # Examples
+///
+/// ```
+/// use bytes::{Bytes, BytesMut};
+/// use tokio_util::codec::{Decoder, Encoder};
+/// use wattle_codecs::Delimited;
+///
+/// let mut codec = Delimited::lines(4);
+/// let mut wire = BytesMut::from("PING\r\nmuch too long\nPONG\nPI");
+/// assert_eq!(codec.decode(&mut wire)?.unwrap(), "PING");
+/// assert!(codec.decode(&mut wire).is_err());
+/// assert_eq!(codec.decode(&mut wire)?.unwrap(), "PONG");
+/// assert_eq!(codec.decode(&mut wire)?, None);
+///
+/// let mut wire = BytesMut::new();
+/// codec.encode(Bytes::from("PONG"), &mut wire)?;
+/// assert_eq!(wire, "PONG\n");
+/// # Ok::<(), wattle_codecs::DelimitedError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Delimited {
+    delimiter: Bytes,
+    lines: bool,
+    most: usize,
+    /// No delimiter begins in so many bytes of the buffer: a search goes on behind them.
+    searched: usize,
+    /// Where the oversized frame began that is being thrown away.
+    skipping: Option<u64>,
+    position: Position,
+}
+
+impl Delimited {
+    /// Frames of at most `most` bytes of payload, each with `delimiter` behind it, the last one too.
+    ///
+    /// # Panics
+    ///
+    /// If the delimiter is empty.
+    pub fn new(delimiter: impl Into<Bytes>, most: usize) -> Self {
+        let delimiter = delimiter.into();
+        assert!(!delimiter.is_empty(), "a delimiter has at least one byte");
+        Self {
+            delimiter,
+            lines: false,
+            most,
+            searched: 0,
+            skipping: None,
+            position: Position::default(),
+        }
+    }
+
+    /// Lines of at most `most` bytes, not necessarily text.
+    ///
+    /// A line ends with `\n` or `\r\n`; neither is part of the item, nor counted. Lines are sent with
+    /// `\n`, and a line that itself ends with `\r` can't be sent. At the end of the stream, what
+    /// stands behind the last `\n` is a line too, as for most tools, unless there is nothing.
+    pub fn lines(most: usize) -> Self {
+        Self {
+            lines: true,
+            ..Self::new("\n", most)
+        }
+    }
+
+    /// The longest that may stand behind a payload.
+    fn longest_end(&self) -> &[u8] {
+        if self.lines { b"\r\n" } else { &self.delimiter }
+    }
+
+    /// The size of a frame without its delimiter, less the `\r` of a line.
+    fn payload_len(&self, frame: &[u8]) -> usize {
+        match frame {
+            [line @ .., b'\r'] if self.lines => line.len(),
+            all => all.len(),
+        }
+    }
+
+    /// Where the payload ends in bytes that a delimiter was written behind.
+    fn first_end(&self, wire: &[u8]) -> usize {
+        let end = find(wire, &self.delimiter).unwrap_or(wire.len());
+        self.payload_len(&wire[..end])
+    }
+
+    /// Where the first delimiter of the buffer begins. What was searched isn't searched again.
+    fn search(&mut self, src: &[u8]) -> Option<usize> {
+        let from = self.searched.min(src.len());
+        if let Some(found) = find(&src[from..], &self.delimiter) {
+            self.searched = 0;
+            return Some(from + found);
+        }
+        self.searched = (src.len() + 1).saturating_sub(self.delimiter.len());
+        None
+    }
+
+    /// Whether a frame without a delimiter until now may yet turn out to be within the cap: all of it
+    /// is, or what is beyond is the beginning of a delimiter.
+    fn may_fit(&self, src: &[u8]) -> bool {
+        let end = self.longest_end();
+        let begun = (src.len() + 1).saturating_sub(end.len());
+        src.len() <= self.most || (begun..=self.most).any(|at| end.starts_with(&src[at..]))
+    }
+
+    fn consume(&mut self, src: &mut BytesMut, len: usize) {
+        src.advance(len);
+        self.position.advance(len);
+        self.searched = self.searched.saturating_sub(len);
+    }
+
+    /// Throws away what has come of an oversized frame, except for what may be the beginning of the
+    /// delimiter. Whether that was all of the frame.
+    fn skip(&mut self, src: &mut BytesMut) -> bool {
+        let (end, found) = match self.search(src) {
+            Some(at) => (at + self.delimiter.len(), true),
+            None => (self.searched, false),
+        };
+        self.consume(src, end);
+        found
+    }
+
+    fn too_long(&self) -> DelimitedError {
+        DelimitedError::TooLong {
+            most: self.most,
+            at: self.position.get(),
+        }
+    }
+
+    /// The frame that ends where the delimiter begins.
+    fn frame(&mut self, src: &mut BytesMut, end: usize) -> Result<Bytes, DelimitedError> {
+        let payload = self.payload_len(&src[..end]);
+        if payload > self.most {
+            let error = self.too_long();
+            self.consume(src, end + self.delimiter.len());
+            return Err(error);
+        }
+        let frame = src.split_to(payload).freeze();
+        src.advance(end - payload + self.delimiter.len());
+        self.position.advance(end + self.delimiter.len());
+        Ok(frame)
+    }
+}
+
+impl Decoder for Delimited {
+    type Item = Bytes;
+    type Error = DelimitedError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, DelimitedError> {
+        if self.skipping.is_some() {
+            if !self.skip(src) {
+                return Ok(None);
+            }
+            self.skipping = None;
+        }
+        if let Some(end) = self.search(src) {
+            return self.frame(src, end).map(Some);
+        }
+        if self.may_fit(src) {
+            return Ok(None);
+        }
+        let error = self.too_long();
+        self.skipping = Some(self.position.get());
+        self.consume(src, self.searched);
+        Err(error)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, DelimitedError> {
+        if let Some(frame) = self.decode(src)? {
+            return Ok(Some(frame));
+        }
+        let begun = self.skipping.unwrap_or(self.position.get());
+        let came = self.position.get() - begun + src.len() as u64;
+        if came == 0 || (self.lines && self.skipping.is_some()) {
+            return Ok(None);
+        }
+        if !self.lines {
+            return Err(DelimitedError::Truncated { came, at: begun });
+        }
+        self.searched = 0;
+        self.position.advance(src.len());
+        let mut line = src.split().freeze();
+        line.truncate(self.payload_len(&line));
+        Ok(Some(line))
+    }
+}
+
+impl Encoder<Bytes> for Delimited {
+    type Error = DelimitedError;
+
+    fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> Result<(), DelimitedError> {
+        let len = payload.len();
+        if len > self.most {
+            return Err(DelimitedError::UnencodablyLong {
+                len,
+                most: self.most,
+            });
+        }
+        let start = dst.len();
+        dst.reserve(len + self.delimiter.len());
+        dst.extend_from_slice(&payload);
+        dst.extend_from_slice(&self.delimiter);
+        // As the other side will see it: the delimiter may begin in the payload and end behind it.
+        let end = self.first_end(&dst[start..]);
+        if end < len {
+            dst.truncate(start);
+            return Err(DelimitedError::ContainsDelimiter { position: end });
+        }
+        Ok(())
+    }
+}
+
+/// Where `needle`, which isn't empty, begins for the first time.
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    loop {
+        let at = from + find_byte(&haystack[from..], needle[0])?;
+        if haystack[at..].starts_with(needle) {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+}
+
+/// By way of the standard library's search for a byte, which looks at many at a time.
+fn find_byte(haystack: &[u8], byte: u8) -> Option<usize> {
+    let mut rest = haystack;
+    // Reading from a slice doesn't fail.
+    let end = rest.skip_until(byte).unwrap_or(0);
+    (haystack[..end].last() == Some(&byte)).then(|| end - 1)
+}
+
+/// What is wrong with a frame of [`Delimited`]. `at` is the byte of the stream that the frame begins
+/// at, counted from where the codec began to decode.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DelimitedError {
+    /// The remote sends a frame beyond the cap. The codec finds the next one by itself.
+    TooLong {
+        /// The cap on the payload in bytes.
+        most: usize,
+        /// Where the frame begins.
+        at: u64,
+    },
+    /// The stream ended inside a frame.
+    Truncated {
+        /// How many bytes of the frame came.
+        came: u64,
+        /// Where the frame begins.
+        at: u64,
+    },
+    /// A payload that is to be sent contains the delimiter, or begins one that ends with the bytes
+    /// written behind the payload.
+    ContainsDelimiter {
+        /// Where in the payload the delimiter begins.
+        position: usize,
+    },
+    /// A payload that is to be sent is beyond the cap.
+    UnencodablyLong {
+        /// The payload in bytes.
+        len: usize,
+        /// The most that could be sent.
+        most: usize,
+    },
+    /// The transport's error.
+    Io(io::Error),
+}
+
+impl fmt::Display for DelimitedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong { most, at } => write!(
+                f,
+                "frame at byte {at}: no delimiter, expected one after at most {most} bytes of payload"
+            ),
+            Self::Truncated { came, at } => write!(
+                f,
+                "frame at byte {at}: the stream ended after {came} bytes of it, expected a delimiter"
+            ),
+            Self::ContainsDelimiter { position } => write!(
+                f,
+                "a payload to send with the delimiter at its byte {position}, expected none in it"
+            ),
+            Self::UnencodablyLong { len, most } => write!(
+                f,
+                "a payload of {len} bytes to send, expected at most {most}"
+            ),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for DelimitedError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<io::Error> for DelimitedError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// The codec throws an oversized frame away up to its end.
+impl Recoverable for DelimitedError {
+    fn is_recoverable(&self) -> bool {
+        matches!(self, Self::TooLong { .. })
+    }
+}
