@@ -1,0 +1,181 @@
+//! A cap on the frames of any codec: [`Capped`].
+
+use std::{error::Error, fmt, io};
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+use super::progress::{Decode, Progress};
+use crate::Recoverable;
+
+/// The most that is left reserved for bytes that have not come, while fewer than this many have, as
+/// with the frame codecs of this crate: what a read usually brings.
+const ROOM_AHEAD: usize = 64 * 1024;
+
+/// A codec with a cap on its frames, see [`capped`](super::CodecExt::capped).
+#[derive(Debug, Clone)]
+pub struct Capped<C> {
+    codec: C,
+    most: usize,
+    progress: Progress,
+    /// The largest buffer that the reader came with, up to `ROOM_AHEAD`: a codec that makes room may be given
+    /// that much by `BytesMut` for a single byte.
+    block: usize,
+}
+
+access_inner!(Capped<C>);
+
+impl<C> Capped<C> {
+    /// What [`capped`](super::CodecExt::capped) does, for an encoder that isn't a decoder too.
+    pub fn new(codec: C, most: usize) -> Self {
+        Self {
+            codec,
+            most,
+            progress: Progress::default(),
+            block: 0,
+        }
+    }
+
+    /// The error for a frame of so many bytes, if those are too many.
+    fn check<E>(&self, at: u64, came: u64) -> Result<(), CappedError<E>> {
+        let most = self.most;
+        if came > most as u64 {
+            return Err(CappedError::TooLong { came, most, at });
+        }
+        Ok(())
+    }
+
+    /// Frees what the inner codec has reserved for a frame beyond what the cap leaves of it, and
+    /// beyond as many bytes as have come. A `BytesMut` doesn't shrink, so it is replaced.
+    fn give_back(&self, src: &mut BytesMut, missing: usize) {
+        let fitting = src.len() + missing.min(src.len().max(ROOM_AHEAD));
+        // Twice: that is how `BytesMut` grows.
+        if src.capacity() > self.block.max(2 * fitting) {
+            let mut smaller = BytesMut::with_capacity(fitting.max(self.block));
+            smaller.extend_from_slice(src);
+            *src = smaller;
+        }
+    }
+}
+
+impl<C: Decoder> Capped<C> {
+    fn step(
+        &mut self,
+        decode: Decode<C>,
+        src: &mut BytesMut,
+    ) -> Result<Option<C::Item>, CappedError<C::Error>> {
+        let capacity = src.capacity();
+        self.block = self.block.max(capacity.min(ROOM_AHEAD));
+        let decoded = self.progress.decode(decode, &mut self.codec, src);
+        if let Some((item, span)) = decoded.map_err(CappedError::Codec)? {
+            self.check(span.at, span.len)?;
+            return Ok(Some(item));
+        }
+        let begun = self.progress.begun();
+        let came = begun.len + src.len() as u64;
+        self.check(begun.at, came)?;
+        if src.capacity() > capacity {
+            self.give_back(src, self.most - came as usize);
+        }
+        Ok(None)
+    }
+}
+
+impl<C: Decoder> Decoder for Capped<C> {
+    type Item = C::Item;
+    type Error = CappedError<C::Error>;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, Self::Error> {
+        self.step(C::decode, src)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, Self::Error> {
+        self.step(C::decode_eof, src)
+    }
+}
+
+impl<C: Encoder<T>, T> Encoder<T> for Capped<C> {
+    type Error = CappedError<C::Error>;
+
+    fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
+        let before = dst.len();
+        let encoded = self.codec.encode(item, dst).map_err(CappedError::Codec);
+        let len = dst.len().saturating_sub(before);
+        let fits = encoded.and_then(|()| {
+            let most = self.most;
+            let too_long = CappedError::UnencodablyLong { len, most };
+            if len > most { Err(too_long) } else { Ok(()) }
+        });
+        if fits.is_err() {
+            dst.truncate(before);
+        }
+        fits
+    }
+}
+
+/// What is wrong with a frame of [`Capped`]: the codec's error `E`, or its size.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CappedError<E> {
+    /// The inner codec's error.
+    Codec(E),
+    /// A frame that came is beyond the cap, or would be.
+    TooLong {
+        /// How many bytes came. More may belong to the frame.
+        came: u64,
+        /// The cap in bytes.
+        most: usize,
+        /// The byte of the stream that the frame begins at, counted from where the codec began to
+        /// decode.
+        at: u64,
+    },
+    /// A frame that is to be sent is beyond the cap.
+    UnencodablyLong {
+        /// The frame in bytes.
+        len: usize,
+        /// The cap in bytes.
+        most: usize,
+    },
+}
+
+impl<E: fmt::Display> fmt::Display for CappedError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Codec(error) => error.fmt(f),
+            Self::TooLong { came, most, at } => {
+                write!(
+                    f,
+                    "frame at byte {at}: {came} bytes came, expected at most {most}"
+                )
+            }
+            Self::UnencodablyLong { len, most } => {
+                write!(f, "a frame of {len} bytes to send, expected at most {most}")
+            }
+        }
+    }
+}
+
+impl<E: Error> Error for CappedError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Codec(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl<E: From<io::Error>> From<io::Error> for CappedError<E> {
+    fn from(error: io::Error) -> Self {
+        Self::Codec(error.into())
+    }
+}
+
+/// A frame beyond the cap isn't recoverable: it may not have ended yet.
+impl<E: Recoverable> Recoverable for CappedError<E> {
+    fn is_recoverable(&self) -> bool {
+        match self {
+            Self::Codec(error) => error.is_recoverable(),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Items of another type: [`MapIn`], [`MapOut`], [`With`].
+
+use std::fmt;
+
+use bytes::BytesMut;
+use tokio_util::codec::{Decoder, Encoder};
+
+/// A codec whose decoded items go through a function, see [`map_in`](super::CodecExt::map_in).
+#[derive(Clone)]
+pub struct MapIn<C, F> {
+    codec: C,
+    f: F,
+}
+
+/// A codec that encodes what a function makes of the items to send, see
+/// [`map_out`](super::CodecExt::map_out).
+#[derive(Clone)]
+pub struct MapOut<C, F> {
+    codec: C,
+    f: F,
+}
+
+/// What [`with`](super::CodecExt::with) returns.
+pub type With<C, F, G> = MapOut<MapIn<C, F>, G>;
+
+access_inner!(MapIn<C, F>);
+access_inner!(MapOut<C, F>);
+
+impl<C, F> MapIn<C, F> {
+    /// What [`map_in`](super::CodecExt::map_in) does.
+    pub fn new(codec: C, f: F) -> Self {
+        Self { codec, f }
+    }
+}
+
+impl<C, F> MapOut<C, F> {
+    /// What [`map_out`](super::CodecExt::map_out) does, for an encoder that isn't a decoder too.
+    pub fn new(codec: C, f: F) -> Self {
+        Self { codec, f }
+    }
+}
+
+impl<C: Decoder, F, U> Decoder for MapIn<C, F>
+where
+    F: FnMut(C::Item) -> U,
+{
+    type Item = U;
+    type Error = C::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
+        Ok(self.codec.decode(src)?.map(&mut self.f))
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
+        Ok(self.codec.decode_eof(src)?.map(&mut self.f))
+    }
+}
+
+impl<C: Encoder<T>, F, T> Encoder<T> for MapIn<C, F> {
+    type Error = C::Error;
+
+    fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
+        self.codec.encode(item, dst)
+    }
+}
+
+impl<C: Decoder, F> Decoder for MapOut<C, F> {
+    type Item = C::Item;
+    type Error = C::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
+        self.codec.decode(src)
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
+        self.codec.decode_eof(src)
+    }
+}
+
+impl<C, F, U, T> Encoder<U> for MapOut<C, F>
+where
+    F: FnMut(U) -> T,
+    C: Encoder<T>,
+{
+    type Error = C::Error;
+
+    fn encode(&mut self, item: U, dst: &mut BytesMut) -> Result<(), C::Error> {
+        self.codec.encode((self.f)(item), dst)
+    }
+}
+
+impl<C: fmt::Debug, F> fmt::Debug for MapIn<C, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapIn")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C: fmt::Debug, F> fmt::Debug for MapOut<C, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MapOut")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
+    }
+}
