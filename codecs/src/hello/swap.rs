@@ -1,0 +1,105 @@
+//! Writes while it reads, so that two sides that both write first never wait for each other,
+//! however little the stream between them holds.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::HelloError;
+
+/// How much is read at once: most hellos and all verdicts, and little of what comes behind them.
+const BLOCK: usize = 512;
+
+/// What is read.
+pub(super) trait Incoming {
+    type Item;
+
+    /// Takes it off the front of the buffer, if all of it is there.
+    fn take(&self, buffer: &mut BytesMut) -> Result<Option<Self::Item>, HelloError>;
+
+    /// The stream ended after this many bytes of it.
+    fn ended(&self, came: usize) -> HelloError;
+}
+
+/// Writes and flushes `out`, and reads into the buffer until the incoming item is there; returns when
+/// both are done, and at once when the latter fails.
+///
+/// That writing failed is no reason to stop reading: a remote that has closed may have said why. So
+/// that comes as a result of its own.
+pub(super) async fn swap<IO, I>(
+    io: &mut IO,
+    mut out: &[u8],
+    buffer: &mut BytesMut,
+    incoming: I,
+) -> Result<(I::Item, io::Result<()>), HelloError>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+    I: Incoming,
+{
+    let mut sent = None;
+    let mut item = None;
+    poll_fn(|cx| {
+        if sent.is_none()
+            && let Poll::Ready(result) = poll_send(io, &mut out, cx)
+        {
+            sent = Some(result);
+        }
+        if item.is_none()
+            && let Poll::Ready(result) = poll_receive(io, buffer, &incoming, cx)
+        {
+            item = Some(result?);
+        }
+        match (sent.take(), item.take()) {
+            (Some(sent), Some(item)) => Poll::Ready(Ok((item, sent))),
+            begun => {
+                (sent, item) = begun;
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn poll_send<IO>(io: &mut IO, out: &mut &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>>
+where
+    IO: AsyncWrite + Unpin,
+{
+    while !out.is_empty() {
+        let written = ready!(Pin::new(&mut *io).poll_write(cx, out))?;
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        *out = &out[written..];
+    }
+    Pin::new(io).poll_flush(cx)
+}
+
+fn poll_receive<IO, I>(
+    io: &mut IO,
+    buffer: &mut BytesMut,
+    incoming: &I,
+    cx: &mut Context<'_>,
+) -> Poll<Result<I::Item, HelloError>>
+where
+    IO: AsyncRead + Unpin,
+    I: Incoming,
+{
+    loop {
+        if let Some(item) = incoming.take(buffer)? {
+            return Poll::Ready(Ok(item));
+        }
+        let mut block = [0; BLOCK];
+        let mut block = ReadBuf::new(&mut block);
+        ready!(Pin::new(&mut *io).poll_read(cx, &mut block))?;
+        if block.filled().is_empty() {
+            return Poll::Ready(Err(incoming.ended(buffer.len())));
+        }
+        buffer.extend_from_slice(block.filled());
+    }
+}
