@@ -14,6 +14,7 @@ use bytes::BytesMut;
 
 pub use self::{
     delimited::{Delimited, DelimitedError},
+    envelope::{Envelope, EnvelopeError, Enveloped, Layout, LayoutError, NoChecksum},
     fixed::{Fixed, FixedError},
     length::Length,
     prefixed::{Prefixed, PrefixedError},
