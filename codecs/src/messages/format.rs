@@ -1,0 +1,78 @@
+//! What a format is: [`Format`], [`ParseMessage`], [`WriteMessage`].
+
+use std::error::Error;
+
+use bytes::{Bytes, BytesMut};
+
+/// How messages stand in bytes: what [`Serde`](crate::Serde) puts on top of a frame codec.
+///
+/// A format of your own implements this for its error, [`ParseMessage`] for the types that it reads,
+/// and [`WriteMessage`] for those that it writes. It needs nothing but the bytes of one whole frame,
+/// so it is neither bothered with partial input nor with where a message ends.
+///
+/// # Examples
+///
+/// Numbers in decimal, one a line:
+///
+/// ```
+/// use std::{fmt::Write, num::ParseIntError, str};
+///
+/// use bytes::{Bytes, BytesMut};
+/// use tokio_util::codec::{Decoder, Encoder};
+/// use wattle_codecs::{Format, Length, ParseMessage, Prefixed, Serde, WriteMessage};
+///
+/// #[derive(Debug, Clone)]
+/// struct Decimal;
+///
+/// impl Format for Decimal {
+///     type Error = ParseIntError;
+/// }
+///
+/// impl ParseMessage<u32> for Decimal {
+///     fn parse(&self, frame: &Bytes) -> Result<u32, ParseIntError> {
+///         str::from_utf8(frame).unwrap_or("not a number").parse()
+///     }
+/// }
+///
+/// impl WriteMessage<u32> for Decimal {
+///     fn write(&self, message: &u32, to: &mut BytesMut) -> Result<(), ParseIntError> {
+///         Ok(write!(to, "{message}").expect("a BytesMut grows"))
+///     }
+/// }
+///
+/// let mut codec: Serde<_, _, u32> = Serde::new(Prefixed::new(Length::U8, 10), Decimal);
+/// let mut wire = BytesMut::new();
+/// codec.encode(1971, &mut wire)?;
+/// assert_eq!(&wire[..], b"\x041971");
+/// assert_eq!(codec.decode(&mut wire)?, Some(1971));
+/// # Ok::<(), wattle_codecs::SerdeError<wattle_codecs::PrefixedError, ParseIntError>>(())
+/// ```
+pub trait Format {
+    /// What is wrong with bytes that don't parse, or with a message that can't be written.
+    type Error: Error + Send + Sync + 'static;
+}
+
+/// A [`Format`] that reads messages of type `T`.
+pub trait ParseMessage<T>: Format {
+    /// The message that `frame` holds.
+    ///
+    /// The frame is whatever the remote sent, up to the cap of the frame codec: don't reserve what it
+    /// announces, don't recurse as deep as it says, and **take bytes that are left behind the message
+    /// for an error**. What is sliced out of the frame instead of copied keeps the whole block alive
+    /// that was read from the socket.
+    ///
+    /// # Errors
+    ///
+    /// The frame isn't such a message, or isn't that alone.
+    fn parse(&self, frame: &Bytes) -> Result<T, Self::Error>;
+}
+
+/// A [`Format`] that writes messages of type `T`.
+pub trait WriteMessage<T>: Format {
+    /// Appends the message to `to`, which may hold something already.
+    ///
+    /// # Errors
+    ///
+    /// The message can't be written in this format. What was appended until then is thrown away.
+    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), Self::Error>;
+}

@@ -1,0 +1,59 @@
+//! JSON: [`Json`].
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Format, ParseMessage, Serde, WriteMessage};
+use crate::{Length, Prefixed};
+
+/// JSON ([RFC 8259]), written without white space: one line a message, since newlines within strings are
+/// escaped.
+///
+/// ```text
+///     struct Hello { id: u32, name: String }      {"id":1,"name":"Ann"}
+/// ```
+///
+/// White space around a message is no error, anything else behind it is. Arrays and objects nest 128
+/// deep at most. The error is `serde_json`'s own: it tells line and column within the message.
+///
+/// [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259
+///
+/// # Examples
+///
+/// ```
+/// use bytes::BytesMut;
+/// use tokio_util::codec::{Decoder, Encoder};
+/// use wattle_codecs::Json;
+///
+/// let mut codec = Json::framed::<Vec<String>>(8192);
+/// let mut wire = BytesMut::new();
+/// codec.encode(vec!["two\nlines".to_owned()], &mut wire)?;
+/// assert_eq!(&wire[..], b"\0\0\0\x0e[\"two\\nlines\"]");
+/// assert_eq!(codec.decode(&mut wire)?.unwrap(), ["two\nlines"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Json;
+
+impl Json {
+    /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`].
+    pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
+        Serde::new(Prefixed::new(Length::U32, most), Self)
+    }
+}
+
+impl Format for Json {
+    type Error = serde_json::Error;
+}
+
+impl<T: DeserializeOwned> ParseMessage<T> for Json {
+    fn parse(&self, frame: &Bytes) -> Result<T, serde_json::Error> {
+        serde_json::from_slice(frame)
+    }
+}
+
+impl<T: Serialize> WriteMessage<T> for Json {
+    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(to.writer(), message)
+    }
+}
