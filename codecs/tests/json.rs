@@ -3,7 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use tokio_util::codec::{Decoder, Encoder};
-use wattle_codecs::{Format, Json, ParseMessage, WriteMessage};
+use wattle_codecs::{
+    DelimitedError, Format, Json, ParseMessage, Recoverable, SerdeError, WriteMessage,
+};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Hello {
@@ -68,6 +70,42 @@ fn errors_tell_line_and_column() {
     let text = "invalid type: integer `2`, expected a string at line 2 column 10";
     assert_eq!(error.to_string(), text);
     assert!(parsed::<Hello>(&b"{\"id\":1,\"name\":\"\xff\"}"[..]).is_err());
+}
+
+#[test]
+fn lines_end_with_a_newline() {
+    let mut codec = Json::lines::<Hello>(21);
+    let mut wire = BytesMut::new();
+    codec.encode(ann(), &mut wire).unwrap();
+    assert_eq!(wire, "{\"id\":1,\"name\":\"Ann\"}\n");
+    wire.extend_from_slice(b"{\"id\":1,\"name\":\"Ann\"}\r\n");
+    assert_eq!(codec.decode(&mut wire).unwrap(), Some(ann()));
+    assert_eq!(codec.decode(&mut wire).unwrap(), Some(ann()));
+    assert_eq!(codec.decode(&mut wire).unwrap(), None);
+    assert!(Json::lines::<Hello>(20).encode(ann(), &mut wire).is_err());
+    assert!(wire.is_empty());
+}
+
+#[test]
+fn an_empty_line_is_an_error_that_can_be_survived_and_so_is_one_that_is_too_long() {
+    let mut codec = Json::lines::<u32>(4);
+    let mut wire = BytesMut::from("1\n\n22\n55555\n333\n4444");
+    assert_eq!(codec.decode(&mut wire).unwrap(), Some(1));
+    let error = codec.decode(&mut wire).unwrap_err();
+    assert!(error.is_recoverable());
+    let text =
+        "frame at byte 2: in its message of 0 bytes: EOF while parsing a value at line 1 column 0";
+    assert_eq!(error.to_string(), text);
+    assert_eq!(codec.decode(&mut wire).unwrap(), Some(22));
+    let error = codec.decode(&mut wire).unwrap_err();
+    assert!(error.is_recoverable());
+    assert!(matches!(
+        error,
+        SerdeError::Frame(DelimitedError::TooLong { .. })
+    ));
+    assert_eq!(codec.decode(&mut wire).unwrap(), Some(333));
+    assert_eq!(codec.decode(&mut wire).unwrap(), None);
+    assert_eq!(codec.decode_eof(&mut wire).unwrap(), Some(4444));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Format, ParseMessage, Serde, WriteMessage};
-use crate::{Length, Prefixed};
+use crate::{Delimited, Length, Prefixed};
 
 /// JSON ([RFC 8259]), written without white space: one line a message, since newlines within strings are
 /// escaped.
@@ -25,10 +25,10 @@ use crate::{Length, Prefixed};
 /// use tokio_util::codec::{Decoder, Encoder};
 /// use wattle_codecs::Json;
 ///
-/// let mut codec = Json::framed::<Vec<String>>(8192);
+/// let mut codec = Json::lines::<Vec<String>>(8192);
 /// let mut wire = BytesMut::new();
 /// codec.encode(vec!["two\nlines".to_owned()], &mut wire)?;
-/// assert_eq!(&wire[..], b"\0\0\0\x0e[\"two\\nlines\"]");
+/// assert_eq!(&wire[..], b"[\"two\\nlines\"]\n");
 /// assert_eq!(codec.decode(&mut wire)?.unwrap(), ["two\nlines"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -36,6 +36,15 @@ use crate::{Length, Prefixed};
 pub struct Json;
 
 impl Json {
+    /// A message a line ([JSON Lines]), each of at most `most` bytes without its end.
+    ///
+    /// An empty line isn't a message, and so an error, if one that can be survived.
+    ///
+    /// [JSON Lines]: https://jsonlines.org
+    pub fn lines<T>(most: usize) -> Serde<Delimited, Self, T> {
+        Serde::new(Delimited::lines(most), Self)
+    }
+
     /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`].
     pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self)

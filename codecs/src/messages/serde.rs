@@ -21,7 +21,7 @@ use crate::{Recoverable, position::Position};
 /// one message costs: every format here reserves memory as the frame's bytes justify it, and bounds how
 /// deep messages nest.
 ///
-/// The formats have functions that name the customary frames, such as [`Json::framed`](crate::Json::framed).
+/// The formats have functions that name the customary frames, such as [`Json::lines`](crate::Json::lines).
 /// One type for both directions is the default wherever the type is named; where it isn't, it is said:
 ///
 /// ```
@@ -234,7 +234,8 @@ pub enum SerdeError<E, X> {
         source: X,
         /// The size of the frame's payload in bytes.
         len: usize,
-        /// The byte of the stream that the frame begins at, counted from where the codec began to decode.
+        /// The byte of the stream that the frame begins at, counted from where the codec began to decode. What
+        /// the frame codec throws away after an error of its own counts as part of the next frame.
         at: u64,
     },
     /// A message that is to be sent can't be written in this format.
