@@ -44,6 +44,12 @@ pub trait Compression {
     /// When this can't be a compressed payload.
     fn expanded_size(&self, compressed: &[u8]) -> Result<Option<u64>, CompressionError>;
 
+    /// The most bytes that one compressed byte can become. What claims more is refused without
+    /// making room for it. There is no bound by default.
+    fn max_ratio(&self) -> u64 {
+        u64::MAX
+    }
+
     /// Expands a compressed payload into `out`, which has exactly the size that
     /// [`expanded_size`](Self::expanded_size) told, and returns how many bytes it became.
     ///
@@ -79,19 +85,16 @@ impl<C, K> Compressed<C, K> {
 impl<C, K: Compression> Compressed<C, K> {
     fn expand<E>(&mut self, compressed: &[u8], at: u64) -> Result<Bytes, CompressedError<E>> {
         let corrupt = |source| CompressedError::Corrupt { source, at };
-        let size = self
-            .compression
-            .expanded_size(compressed)
-            .map_err(corrupt)?;
-        // All that is ever allocated for a frame is allocated below these two lines.
-        let size = self.checked_size(size.ok_or(CompressedError::SizeMissing { at })?, at)?;
+        let announced = self.compression.expanded_size(compressed);
+        let announced = announced.map_err(corrupt)?;
+        let announced = announced.ok_or(CompressedError::SizeMissing { at })?;
+        let size = self.size_within_cap(announced, at)?;
+        self.believable(announced, compressed).map_err(corrupt)?;
+        // Here is all that is allocated for a frame.
         let mut payload = vec![0; size];
-        let came = self
-            .compression
-            .expand(compressed, &mut payload)
-            .map_err(corrupt)?;
+        let expanded = self.compression.expand(compressed, &mut payload);
+        let came = expanded.map_err(corrupt)?;
         if came != size {
-            let announced = size as u64;
             return Err(CompressedError::SizeMismatch {
                 announced,
                 came,
@@ -101,7 +104,7 @@ impl<C, K: Compression> Compressed<C, K> {
         Ok(payload.into())
     }
 
-    fn checked_size<E>(&self, announced: u64, at: u64) -> Result<usize, CompressedError<E>> {
+    fn size_within_cap<E>(&self, announced: u64, at: u64) -> Result<usize, CompressedError<E>> {
         let most = self.max_expanded;
         usize::try_from(announced)
             .ok()
@@ -111,6 +114,16 @@ impl<C, K: Compression> Compressed<C, K> {
                 most,
                 at,
             })
+    }
+
+    fn believable(&self, announced: u64, compressed: &[u8]) -> Result<(), CompressionError> {
+        let len = compressed.len();
+        if announced > self.compression.max_ratio().saturating_mul(len as u64) {
+            return Err(
+                format!("{len} bytes can't expand to the {announced} they announce").into(),
+            );
+        }
+        Ok(())
     }
 }
 
@@ -235,7 +248,7 @@ impl<E: fmt::Display> fmt::Display for CompressedError<E> {
                 "frame at byte {at}: expands to {came} bytes, expected the {announced} that it announces"
             ),
             Self::Corrupt { source, at } => {
-                write!(f, "frame at byte {at}: expected compressed bytes, {source}")
+                write!(f, "frame at byte {at}: can't be expanded: {source}")
             }
             Self::UnencodablyLarge { len, most } => {
                 write!(

@@ -29,7 +29,7 @@ pub struct Lz4;
 /// The bytes that tell the expanded size.
 const SIZE_LEN: usize = size_of::<u32>();
 
-/// The most that a byte of a block can become: one more byte of a length stands for up to 255.
+/// One more byte of a length stands for up to 255 more of the payload, and nothing for more.
 const MOST_PER_BYTE: u64 = 255;
 
 impl Compression for Lz4 {
@@ -43,15 +43,12 @@ impl Compression for Lz4 {
     }
 
     fn expanded_size(&self, compressed: &[u8]) -> Result<Option<u64>, CompressionError> {
-        let Some((size, block)) = compressed.split_first_chunk() else {
-            return Ok(None);
-        };
-        let size = u64::from(u32::from_le_bytes(*size));
-        if size > MOST_PER_BYTE * block.len() as u64 {
-            let len = block.len();
-            return Err(format!("an LZ4 block of {len} bytes can't expand to {size}").into());
-        }
-        Ok(Some(size))
+        let size = compressed.first_chunk();
+        Ok(size.map(|size| u32::from_le_bytes(*size).into()))
+    }
+
+    fn max_ratio(&self) -> u64 {
+        MOST_PER_BYTE
     }
 
     fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError> {

@@ -46,6 +46,9 @@ impl Zstd {
 /// What begins a frame, the other kinds (skippable, and of versions before 0.8) have another one.
 const MAGIC: [u8; 4] = ZSTD_MAGICNUMBER.to_le_bytes();
 
+/// A block of up to 128 KiB takes at least four bytes: three of a header, and the one to repeat.
+const MOST_PER_BYTE: u64 = 128 * 1024 / 4;
+
 /// The largest context that a thread keeps: more than the default level takes for any payload.
 const MOST_KEPT: usize = 2 * 1024 * 1024;
 
@@ -71,15 +74,19 @@ impl Compression for Zstd {
 
     fn expanded_size(&self, compressed: &[u8]) -> Result<Option<u64>, CompressionError> {
         if !compressed.starts_with(&MAGIC) {
-            return Err("they don't begin as a zstd frame".into());
+            return Err("no zstd frame begins there".into());
         }
         let frame = zstd_safe::find_frame_compressed_size(compressed).map_err(told)?;
         if frame != compressed.len() {
             let behind = compressed.len() - frame;
-            return Err(format!("there are {behind} more bytes behind the zstd frame").into());
+            return Err(format!("there are {behind} bytes behind the zstd frame").into());
         }
         let size = zstd_safe::get_frame_content_size(compressed);
         size.map_err(|_| "the header of the zstd frame is invalid".into())
+    }
+
+    fn max_ratio(&self) -> u64 {
+        MOST_PER_BYTE
     }
 
     fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError> {
