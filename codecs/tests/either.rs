@@ -20,6 +20,7 @@ fn codec() -> Either<Prefixed, Lines> {
 }
 
 /// All items, and what is left.
+#[expect(clippy::type_complexity, reason = "it is said once")]
 fn feed<C: Decoder>(
     codec: &mut C,
     portions: &[&[u8]],

@@ -21,6 +21,7 @@ fn told<In: Debug>(passed: Passed<'_, In>) -> String {
     }
 }
 
+#[expect(clippy::type_complexity, reason = "it is said once")]
 fn tap<C>(
     codec: C,
 ) -> (

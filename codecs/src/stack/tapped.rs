@@ -186,3 +186,25 @@ impl Mirror {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_is_not_copied_again_and_what_is_empty_holds_no_memory() {
+        let mut mirror = Mirror::default();
+        let mut src = BytesMut::from("peapod");
+        mirror.follow(&src);
+        src.advance(3);
+        mirror.consume(3);
+        assert_eq!(mirror.split(), (&b"pea"[..], &b"pod"[..]));
+        mirror.forget();
+        assert_eq!(mirror.copy, "pod");
+        mirror.follow(&src);
+        assert_eq!(mirror.copy, "pod");
+        mirror.consume(3);
+        mirror.forget();
+        assert_eq!(mirror.copy.capacity(), 0);
+    }
+}

@@ -18,7 +18,7 @@ use super::{Compression, CompressionError};
 /// `compress_prepend_size` of the crate `lz4_flex` write. It is not the LZ4 *frame* format of the command `lz4`.
 ///
 /// A byte of LZ4 expands to at most 255 bytes, so a block that says that it will become more is
-/// refused before any memory is reserved. Compressing takes a table of 8 or 16 KiB for as long as it lasts,
+/// refused before room is made for it. Compressing takes a table of 8 or 16 KiB for as long as it lasts,
 /// expanding takes nothing but the payload's own memory.
 ///
 /// [LZ4]: https://lz4.org

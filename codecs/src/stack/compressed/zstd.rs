@@ -19,10 +19,10 @@ use super::{Compression, CompressionError};
 /// A payload is expanded in one go into its final place, which is its window as well: the window
 /// size in its header costs nothing, however large it is.
 ///
-/// What zstd needs to work with (about 160 KiB to expand, 1 MiB to compress with the default level)
-/// belongs to the thread, not to the codec: there is one of each per thread that ever compresses or
-/// expands, and an idle connection holds none. What grows beyond 2 MiB, as it does
-/// with high levels and large payloads, is freed at once.
+/// What zstd needs to work with (100 KiB to expand, at most 1.3 MiB to compress with the default
+/// level) belongs to the thread, not to the codec: there is one of each per thread that ever
+/// compresses or expands, and an idle connection holds none. What grows beyond 2 MiB, as it does
+/// from level 5 on with payloads of a mebibyte, is freed at once.
 ///
 /// [Zstandard]: https://facebook.github.io/zstd/
 /// [RFC 8878]: https://www.rfc-editor.org/rfc/rfc8878
@@ -43,7 +43,7 @@ impl Zstd {
     }
 }
 
-/// What begins a frame, the other kinds (skippable, and of versions before 0.8) have another one.
+/// What begins a frame; the other kinds (skippable, and of versions before 0.8) have another one.
 const MAGIC: [u8; 4] = ZSTD_MAGICNUMBER.to_le_bytes();
 
 /// A block of up to 128 KiB takes at least four bytes: three of a header, and the one to repeat.
