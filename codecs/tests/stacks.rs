@@ -5,7 +5,7 @@ use futures::{SinkExt, StreamExt};
 use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec, LinesCodec};
 use wattle_codecs::{
     CappedError, CheckedError, Checksum, CodecExt, CompressedError, Crc32, Length, Lz4, Prefixed,
-    PrefixedError, Recoverable, TolerantError, Zstd,
+    PrefixedError, Recoverable, TolerantError, Zstd, laws::Laws,
 };
 
 const TEXT: &str = "wattle wattle wattle wattle";
@@ -271,4 +271,71 @@ fn stacks_of_codecs_are_send_and_clone() {
             .tolerant(9),
     );
     check(frames().either(frames()));
+}
+
+fn payloads() -> Vec<Bytes> {
+    let text = TEXT.repeat(100);
+    vec![
+        Bytes::new(),
+        Bytes::from("x"),
+        Bytes::from(TEXT),
+        Bytes::from(text),
+    ]
+}
+
+/// The kit's laws, with a cap on the wire and frames beyond it.
+fn keeps_the_laws<C>(codec: impl Fn(usize) -> C)
+where
+    C: Decoder<Item = Bytes, Error: std::fmt::Debug> + Encoder<Bytes, Error: std::fmt::Debug>,
+{
+    Laws::new(|| codec(4096), payloads())
+        .cap(4096)
+        .oversized([Bytes::from(vec![b'x'; 4097])])
+        .uncapped(|| codec(1 << 20))
+        .check()
+        .unwrap();
+}
+
+#[test]
+fn every_layer_keeps_the_laws() {
+    keeps_the_laws(|most| Prefixed::new(Length::U32, 1 << 20).capped(most));
+    keeps_the_laws(|most| Prefixed::new(Length::Varint, most - 2).checked::<Crc32>());
+    keeps_the_laws(|most| Prefixed::new(Length::U16, most - 2).tapped(|_| ()));
+    keeps_the_laws(|most| {
+        let right = Prefixed::new(Length::U32Le, most - 4);
+        Prefixed::new(Length::U32, most - 4).either(right)
+    });
+    keeps_the_laws(|most| {
+        Prefixed::new(Length::U32, most - 4)
+            .checked::<Crc32>()
+            .compressed(Lz4, most)
+            .with(|payload| payload, |payload: Bytes| payload)
+            .try_map(Ok::<_, PrefixedError>)
+    });
+    keeps_the_laws(|most| {
+        Prefixed::new(Length::U32, most - 4)
+            .compressed(Zstd::default(), most)
+            .tapped(|_| ())
+            .capped(most)
+    });
+}
+
+#[test]
+fn capped_makes_a_codec_without_care_keep_the_laws_of_caps_and_memory() {
+    let codec = |most| {
+        LengthDelimitedCodec::new()
+            .map_in(BytesMut::freeze)
+            .capped(most)
+    };
+    let laws = Laws::new(|| codec(4096), payloads())
+        .cap(4096)
+        .oversized([Bytes::from(vec![b'x'; 4093])])
+        .uncapped(|| codec(1 << 20));
+    laws.every_split().unwrap();
+    laws.cap_holds().unwrap();
+    laws.reserve().unwrap();
+    laws.failed_encode().unwrap();
+    laws.garbage().unwrap();
+    // That it takes an end behind the length for a clean one is nothing that a cap could mend.
+    assert!(laws.end().is_err());
 }
