@@ -181,7 +181,7 @@ fn exactly_the_cap_is_expanded_and_one_byte_more_is_refused_untouched() {
     for size in [MOST as u32 + 1, u32::MAX] {
         let error = decode(Lz4, &lz4_zeros(size, 100)).unwrap_err();
         assert!(
-            matches!(error, CompressedError::TooLarge { announced, .. } if announced == size.into())
+            matches!(error, CompressedError::TooLarge { announced, .. } if announced == u64::from(size))
         );
     }
 }
