@@ -1,0 +1,14 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wattle_codecs::{Cbor, Length, Prefixed, Serde};
+use wattle_codecs_fuzz::{MOST, Message, choose, messages};
+
+fuzz_target!(|data: &[u8]| {
+    let (choice, data) = choose(data);
+    if choice < 128 {
+        messages(|| Cbor::framed::<Message>(MOST), data);
+    } else {
+        messages(|| Serde::<_, _, Message>::new(Prefixed::new(Length::U8, 255), Cbor), data);
+    }
+});

@@ -1,0 +1,15 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use wattle_codecs::{CodecExt, Length, Lz4, Prefixed};
+use wattle_codecs_fuzz::{MOST, choose, decode, frames};
+
+fuzz_target!(|data: &[u8]| {
+    let (choice, data) = choose(data);
+    let codec = Prefixed::new(Length::U16, 2 * MOST).compressed(Lz4, MOST);
+    if choice < 128 {
+        frames(|| codec.clone(), data);
+    } else {
+        decode(|| codec.clone().tolerant(2), data);
+    }
+});
