@@ -1,7 +1,7 @@
 //! A stack of three: messages as JSON, compressed, in frames. And what becomes of a bomb.
 //!
-//! A node asks an archive for its log, which repeats itself, as logs do; printed is what that is as
-//! text and what it is on the wire. Then somebody who isn't a node announces a message that would
+//! A node asks an archive for its log, which repeats itself, as logs do; printed is how much
+//! text that is, and how much it is on the wire. Then somebody who isn't a node announces a message that would
 //! expand to a gigabyte: it is refused before a byte of it is expanded.
 //!
 //! ```text
@@ -11,8 +11,8 @@
 //! prints
 //!
 //! ```text
-//! 1000 entries, 62781 bytes as text, 9214 bytes on the wire
-//! archive: #3 127.0.0.1:49152 left: …
+//! 1000 entries, 46890 bytes of text, 9226 bytes on the wire
+//! archive: #3 127.0.0.1:49152 is out: frame at byte 0: expands to 1073741824 bytes, expected at most 1048576
 //! ```
 
 use std::{error::Error, net::SocketAddr};

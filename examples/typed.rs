@@ -16,7 +16,7 @@
 //! customer: bought Tea { grams: 100 }
 //! shop: "coffee"? none left
 //! customer: no coffee
-//! both: 26 bytes on the wire as Postcard
+//! both: 33 bytes on the wire as Postcard
 //! ```
 
 use std::error::Error;
