@@ -16,6 +16,7 @@ fn decoded(mut codec: Delimited, wire: &[u8], step: usize) -> Vec<Result<Bytes, 
         }
     }
     while let Some(result) = codec.decode_eof(&mut src).transpose() {
+        assert!(all.len() <= wire.len(), "more frames than bytes");
         let recoverable = result
             .as_ref()
             .err()

@@ -285,9 +285,16 @@ fn a_frame_with_a_wrong_checksum_is_consumed_and_the_next_one_decoded() {
             src.extend_from_slice(piece);
             while let Some(result) = codec.decode(&mut src).transpose() {
                 decoded.push(result);
+                assert!(decoded.len() <= 3, "{decoded:?}");
             }
         }
         assert_eq!(decoded.len(), 3);
+        // The frame that was skipped counts as well.
+        let error = codec.decode(&mut BytesMut::from("x")).unwrap_err();
+        assert!(
+            matches!(error, EnvelopeError::BadMagic { at: 72, .. }),
+            "{error:?}"
+        );
         assert_eq!(decoded[0].as_ref().unwrap(), decoded[2].as_ref().unwrap());
         let error = decoded[1].as_ref().unwrap_err();
         assert!(error.is_recoverable());

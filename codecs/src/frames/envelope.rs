@@ -26,12 +26,12 @@ use crate::{Checksum, position::Position};
 /// Which fields, and in which order, is the [`Layout`]'s matter. Bitcoin's messages for one:
 ///
 /// ```text
-///               | header  |
-///     +---------+---------+--------+----------+---------------+
-///     | magic   | command | length | checksum | payload       |
-///     | 4 bytes | 12      | u32 LE | 4        |               |
-///     +---------+---------+--------+----------+---------------+
-///                                             |<-- length --->|
+///     +----------+----------------+-------------+-------------+---------+
+///     | magic    | command        | length      | checksum    | payload |
+///     | 4 bytes  | 12 bytes       | u32 LE      | 4 bytes     |         |
+///     +----------+----------------+-------------+-------------+---------+
+///      f9beb4d9   "verack\0\0\0…"  00 00 00 00   5d f6 e0 e2   (none)
+///                |<-- header ---->|                           |<length->|
 /// ```
 ///
 /// An item is an [`Enveloped`]: the payload with the `N` bytes of the header that are neither magic
