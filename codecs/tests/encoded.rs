@@ -3,8 +3,9 @@
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
 use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
 use serde::{Serialize, Serializer};
-use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
+use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec};
 use wattle_codecs::{Encoded, Json, Length, Postcard, Prefixed, PrefixedError, Serde, SerdeError};
 
 thread_local! {
@@ -82,6 +83,20 @@ fn what_cannot_be_serialized_is_an_error_when_it_is_made() {
     let tuples = std::collections::BTreeMap::from([((1, 2), 3)]);
     let error = Encoded::new(&Json, &tuples).unwrap_err();
     assert_eq!(error.to_string(), "key must be a string");
+}
+
+#[tokio::test]
+async fn one_framed_takes_both() {
+    let (a, b) = tokio::io::duplex(64);
+    let mut sender = Framed::new(a, Json::lines::<Vec<u8>>(64));
+    sender.send(vec![1]).await.unwrap();
+    let encoded = Encoded::new(&Json, &vec![2]).unwrap();
+    sender.send(encoded).await.unwrap();
+    SinkExt::<Vec<u8>>::close(&mut sender).await.unwrap();
+    let mut receiver = Framed::new(b, Json::lines::<Vec<u8>>(64));
+    assert_eq!(receiver.next().await.unwrap().unwrap(), [1]);
+    assert_eq!(receiver.next().await.unwrap().unwrap(), [2]);
+    assert!(receiver.next().await.is_none());
 }
 
 #[test]

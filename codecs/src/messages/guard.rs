@@ -15,8 +15,8 @@
 use std::cell::Cell;
 
 use serde::de::{
-    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny,
-    MapAccess, SeqAccess, VariantAccess, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, IgnoredAny, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
 };
 
 use super::FormatError;
@@ -115,18 +115,24 @@ impl Guard {
     }
 }
 
-/// A message from a format whose deserializer can't be had, only be handed a type, and that bounds depth by
-/// itself: without hints, as it isn't told here how many bytes there are.
+/// A message from a format whose deserializer can't be had, only be handed a type: ciborium. It counts levels by
+/// itself, but no `Some`; and how many bytes there are isn't told here, so that there are no hints.
+#[cfg(feature = "cbor")]
 pub(super) struct Unhinted<T>(pub(super) T);
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Unhinted<T> {
+#[cfg(feature = "cbor")]
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Unhinted<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let guard = Guard {
-            levels: Cell::new(usize::MAX),
+            levels: Cell::new(2 * DEPTH),
             hints: false,
             ..Guard::new(usize::MAX)
         };
-        T::deserialize(guard.bound(deserializer)).map(Self)
+        match guard.parse::<_, _, D::Error>(deserializer) {
+            Ok(message) => Ok(Self(message)),
+            Err(FormatError::Parse(error)) => Err(error),
+            Err(beyond) => Err(D::Error::custom(beyond)),
+        }
     }
 }
 

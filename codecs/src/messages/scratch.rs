@@ -33,3 +33,43 @@ where
     }
     written.map(|()| payload)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::Format;
+
+    struct Zeros;
+
+    impl Format for Zeros {
+        type Error = Infallible;
+    }
+
+    impl WriteMessage<usize> for Zeros {
+        fn write(&self, len: &usize, to: &mut BytesMut) -> Result<(), Infallible> {
+            to.resize(to.len() + len, 0);
+            Ok(())
+        }
+    }
+
+    fn kept_after(len: usize) -> (usize, usize) {
+        assert_eq!(serialize(&Zeros, &len).unwrap().len(), len);
+        let mut scratch = SCRATCH.take();
+        let kept = scratch.len();
+        // All of the block is free again.
+        scratch.reserve(1);
+        (kept, scratch.capacity())
+    }
+
+    #[test]
+    fn a_small_block_is_kept_and_a_large_one_is_given_back() {
+        let (kept, block) = kept_after(1000);
+        assert_eq!(kept, 0);
+        assert!((1000..KEPT).contains(&block), "{block}");
+        let (kept, block) = kept_after(KEPT + 1);
+        assert_eq!(kept, 0);
+        assert!(block < 1000, "{block}");
+    }
+}

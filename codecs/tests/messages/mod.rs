@@ -147,6 +147,10 @@ pub fn tree(depth: usize, step: Step) -> Tree {
     (0..depth).fold(Tree::Leaf, |tree, _| step(tree))
 }
 
+/// Recursive without anything between one and the next: what isn't nil never ends in a format that marks no `Some`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Endless(pub Option<Box<Endless>>);
+
 /// Tells the hint that it gets of its length, and takes all elements.
 #[derive(Debug)]
 pub struct Hint(Option<usize>);
@@ -292,6 +296,12 @@ macro_rules! test_format {
                 );
                 assert!(matches!(error, FormatError::TooDeep { most: 128 }));
             }
+        }
+
+        #[test]
+        fn a_type_that_is_nothing_but_itself_ends_all_the_same() {
+            assert!(parsed::<Endless>(&written(&Endless(None))).is_ok());
+            assert!(parsed::<Endless>(&[1; 1 << 16]).is_err());
         }
 
         #[test]
