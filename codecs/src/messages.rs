@@ -1,8 +1,9 @@
 //! From the bytes of a frame to a message of a type, and back.
 //!
-//! A frame codec says where a message begins and ends, a [`Format`] says what its bytes mean, and [`Serde`] is
-//! the codec that is both. Formats trust their input: some reserve what a frame announces, some recurse as
-//! deep as it says, most pass over what stands behind the message. Here none does.
+//! A frame codec says where a message begins and ends, a [`Format`] says what its bytes mean, and
+//! [`Serde`] is the codec that is both. Formats trust their input: some reserve what a frame
+//! announces, some recurse as deep as it says, most pass over what stands behind the message. Here
+//! none does.
 
 mod encoded;
 #[cfg(any(

@@ -18,11 +18,11 @@ use crate::{Length, Prefixed};
 ///     struct Hello { id: u32, name: String }      a2  62 69 64  01  64 6e 61 6d 65  63 41 6e 6e
 /// ```
 ///
-/// A unit variant of an enum is its name, any other one a map from its name to what it holds. Tags that the
-/// type doesn't ask for are passed over.
+/// A unit variant of an enum is its name, any other one a map from its name to what it holds. Tags
+/// that the type doesn't ask for are passed over.
 ///
-/// A message nests 128 deep at most (each array, map and enum is a level); nothing is reserved for an array because
-/// of the length that it announces.
+/// A message nests 128 deep at most (each array, map and enum is a level); nothing is reserved for
+/// an array because of the length that it announces.
 ///
 /// [RFC 8949]: https://www.rfc-editor.org/rfc/rfc8949
 ///

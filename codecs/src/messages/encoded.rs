@@ -9,11 +9,11 @@ use super::WriteMessage;
 /// A message of type `T`, serialized in the format `M`: what [`Serde`](crate::Serde) sends without
 /// serializing it again.
 ///
-/// Every `Serde<F, M, In, T>` accepts it beside `T` itself. It holds the payload, not the frame, so that
-/// it fits any frame codec; and a clone of it is one more handle to the same bytes.
+/// Every `Serde<F, M, In, T>` accepts it beside `T` itself. It holds the payload, not the frame, so
+/// that it fits any frame codec; and a clone of it is one more handle to the same bytes.
 ///
-/// In wattle a node sends messages of one type. A node whose type is `Encoded<Message, Json>` serializes a
-/// message once, however many peers it is broadcast to:
+/// In wattle a node sends messages of one type. A node whose type is `Encoded<Message, Json>`
+/// serializes a message once, however many peers it is broadcast to:
 ///
 /// ```text
 ///     Node<Message>                     broadcast(message)   →  cloned and serialized for each peer

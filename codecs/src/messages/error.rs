@@ -2,8 +2,8 @@
 
 use std::{error::Error, fmt};
 
-/// What is wrong with a message of a format that has an error of type `P` for reading and one of type `W` for
-/// writing.
+/// What is wrong with a message of a format that has an error of type `P` for reading and one of
+/// type `W` for writing.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FormatError<P, W = P> {

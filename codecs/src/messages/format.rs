@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 /// How messages stand in bytes: what [`Serde`](crate::Serde) puts on top of a frame codec.
 ///
-/// A format of your own implements this for its error, [`ParseMessage`] for the types that it reads,
-/// and [`WriteMessage`] for those that it writes. It needs nothing but the bytes of one whole frame,
-/// so it is neither bothered with partial input nor with where a message ends.
+/// A format of your own implements this for its error, [`ParseMessage`] for the types that it
+/// reads, and [`WriteMessage`] for those that it writes. It needs nothing but the bytes of one
+/// whole frame, so it is neither bothered with partial input nor with where a message ends.
 ///
 /// # Examples
 ///
@@ -56,10 +56,10 @@ pub trait Format {
 pub trait ParseMessage<T>: Format {
     /// The message that `frame` holds.
     ///
-    /// The frame is whatever the remote sent, up to the cap of the frame codec: don't reserve what it
-    /// announces, don't recurse as deep as it says, and **take bytes that are left behind the message
-    /// for an error**. What is sliced out of the frame instead of copied keeps the whole block alive
-    /// that was read from the socket.
+    /// The frame is whatever the remote sent, up to the cap of the frame codec: don't reserve what
+    /// it announces, don't recurse as deep as it says, and **take bytes that are left behind the
+    /// message for an error**. What is sliced out of the frame instead of copied keeps the whole
+    /// block alive that was read from the socket.
     ///
     /// # Errors
     ///

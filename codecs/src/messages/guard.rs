@@ -1,16 +1,17 @@
 //! Bounds that formats don't have by themselves: [`Guard`].
 //!
-//! It stands between a deserializer and the type that is read, and lets everything pass but three things:
+//! It stands between a deserializer and the type that is read, and lets everything pass but three
+//! things:
 //!
-//! 1. Nesting beyond [`DEPTH`]: postcard counts no levels at all and rmp-serde none of enums, so that a hostile
-//!    frame for a recursive type would overflow the stack, which ends the process.
-//! 2. Elements beyond what the frame's bytes can stand for: in postcard those of a `Vec<()>` have no bytes, and
-//!    ten bytes announce 2⁶⁴ of them.
-//! 3. Announced lengths as hints of what to reserve: serde reserves up to 1 MiB for one, rmp-serde and ciborium pass
-//!    on whatever the frame says, and sequences nest.
+//! 1. Nesting beyond [`DEPTH`]: postcard counts no levels at all and rmp-serde none of enums, so that
+//!    a hostile frame for a recursive type would overflow the stack, which ends the process.
+//! 2. Elements beyond what the frame's bytes can stand for: in postcard those of a `Vec<()>` have no
+//!    bytes, and ten bytes announce 2⁶⁴ of them.
+//! 3. Announced lengths as hints of what to reserve: serde reserves up to 1 MiB for one, rmp-serde
+//!    and ciborium pass on whatever the frame says, and sequences nest.
 //!
-//! It also asks each sequence and map for one element more than the type has taken. ciborium doesn't, and takes
-//! what is left of an array for what comes behind the array.
+//! It also asks each sequence and map for one element more than the type has taken. ciborium
+//! doesn't, and takes what is left of an array for what comes behind the array.
 
 use std::cell::Cell;
 
@@ -21,12 +22,12 @@ use serde::de::{
 
 use super::FormatError;
 
-/// The most levels that messages nest: as many as `serde_json` allows. Two hundred bytes of stack or a few
-/// thousand a level, depending on the type and on optimization, stay within the 2 MiB of a thread.
+/// The most levels that messages nest: as many as `serde_json` allows. A level takes some hundreds of
+/// bytes of stack, or a few thousand without optimization, which stays within a thread's 2 MiB.
 pub(super) const DEPTH: usize = 128;
 
-/// The elements that any message may have beyond its bytes: more than one means that has a `Vec<()>`, and too few
-/// to keep a thread busy.
+/// The elements that any message may have beyond its bytes: more than anybody's `Vec<()>` has, and too
+/// few to keep a thread busy.
 const ELEMENTS: usize = 1024;
 
 /// The bounds of one message.
@@ -115,8 +116,9 @@ impl Guard {
     }
 }
 
-/// A message from a format whose deserializer can't be had, only be handed a type: ciborium. It counts levels by
-/// itself, but no `Some`; and how many bytes there are isn't told here, so that there are no hints.
+/// A message from a format whose deserializer can't be had, only be handed a type: ciborium. It
+/// counts levels by itself, but no `Some`; and how many bytes there are isn't told here, so that
+/// there are no hints.
 #[cfg(feature = "cbor")]
 pub(super) struct Unhinted<T>(pub(super) T);
 
@@ -289,8 +291,8 @@ struct Items<'g, A> {
     inner: A,
     guard: &'g Guard,
     announced: bool,
-    /// Whether the visitor has asked until there were no more. Then one doesn't ask again: ciborium would take the
-    /// next byte for another element.
+    /// Whether the visitor has asked until there were no more. Then one doesn't ask again: ciborium
+    /// would take the next byte for another element.
     ended: bool,
 }
 

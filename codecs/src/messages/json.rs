@@ -6,15 +6,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Format, ParseMessage, Serde, WriteMessage};
 use crate::{Delimited, Length, Prefixed};
 
-/// JSON ([RFC 8259]), written without white space: one line a message, since newlines within strings are
-/// escaped.
+/// JSON ([RFC 8259]), written without white space: one line a message, since newlines within
+/// strings are escaped.
 ///
 /// ```text
 ///     struct Hello { id: u32, name: String }      {"id":1,"name":"Ann"}
 /// ```
 ///
-/// White space around a message is no error, anything else behind it is. Arrays and objects nest 128
-/// deep at most. The error is `serde_json`'s own: it tells line and column within the message.
+/// White space around a message is no error, anything else behind it is. Arrays and objects nest
+/// 128 deep at most. The error is `serde_json`'s own: it tells line and column within the message.
 ///
 /// [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259
 ///

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{Format, FormatError, ParseMessage, Serde, WriteMessage, guard::Guard};
 use crate::{Length, Prefixed};
 
-/// [MessagePack], with structs as arrays or, [`named`](Self::named), as maps. Both are read, either way.
+/// [MessagePack], with structs as arrays or, [`named`](Self::named), as maps. Both are read, either
+/// way.
 ///
 /// ```text
 ///     struct Hello { id: u32, name: String }      92  01  a3 41 6e 6e
@@ -18,8 +19,9 @@ use crate::{Length, Prefixed};
 ///
 /// A unit variant of an enum is its name, any other one a map from its name to what it holds.
 ///
-/// A message nests 128 deep at most (each struct, tuple, sequence, map, enum and `Some` is a level); what is
-/// reserved for a sequence is what the frame has bytes for, whatever length it announces.
+/// A message nests 128 deep at most (each struct, tuple, sequence, map, enum and `Some` is a
+/// level); what is reserved for a sequence is what the frame has bytes for, whatever length it
+/// announces.
 ///
 /// [MessagePack]: https://github.com/msgpack/msgpack/blob/master/spec.md
 ///
@@ -51,13 +53,14 @@ impl MessagePack {
         Self { named: false }
     }
 
-    /// Structs are maps from the names of their fields, as programs in other languages expect, and as
-    /// fields that come and go need.
+    /// Structs are maps from the names of their fields, as programs in other languages expect, and
+    /// as fields that come and go need.
     pub fn named() -> Self {
         Self { named: true }
     }
 
-    /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`]; structs are arrays.
+    /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`]; structs
+    /// are arrays.
     pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self::new())
     }

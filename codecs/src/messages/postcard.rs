@@ -7,19 +7,20 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Format, FormatError, ParseMessage, Serde, WriteMessage, guard::Guard};
 use crate::{Length, Prefixed};
 
-/// [Postcard], the compact format of Rust programs that share their types: neither names nor types of
-/// fields are on the wire, integers are varints.
+/// [Postcard], the compact format of Rust programs that share their types: neither names nor types
+/// of fields are on the wire, integers are varints.
 ///
 /// ```text
 ///     struct Hello { id: u32, name: String }      01  03 41 6e 6e
 /// ```
 ///
-/// Since nothing on the wire says what it is, both sides need the same type: what comes from another type
-/// may well parse.
+/// Since nothing on the wire says what it is, both sides need the same type: what comes from
+/// another type may well parse.
 ///
-/// The format itself has no bounds against a hostile frame; here, a message nests 128 deep at most (each
-/// struct, tuple, sequence, map, enum and `Some` is a level), and has at most 1,024 elements more in its sequences
-/// and maps than bytes, so that a few bytes can't announce a `Vec<()>` that takes years to fill.
+/// The format itself has no bounds against a hostile frame; here, a message nests 128 deep at most
+/// (each struct, tuple, sequence, map, enum and `Some` is a level), and has at most 1,024 elements
+/// more in its sequences and maps than bytes, so that a few bytes can't announce a `Vec<()>` that
+/// takes years to fill.
 ///
 /// [Postcard]: https://postcard.jamesmunns.com/wire-format
 ///

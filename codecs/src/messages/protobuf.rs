@@ -12,9 +12,9 @@ use crate::{Length, Prefixed};
 ///     message Hello { uint32 id = 1; string name = 2; }      08 01  12 03 41 6e 6e
 /// ```
 ///
-/// Such a message has no end of its own: the frame is all of it. Fields that the type doesn't know are skipped, as
-/// the specification asks; messages nest 100 deep at most. Fields of type `Bytes` are slices of the frame, not
-/// copies of it.
+/// Such a message has no end of its own: the frame is all of it. Fields that the type doesn't know
+/// are skipped, as the specification asks; messages nest 100 deep at most. Fields of type `Bytes`
+/// are slices of the frame, not copies of it.
 ///
 /// [Protocol Buffers]: https://protobuf.dev/programming-guides/encoding/
 ///
@@ -48,8 +48,9 @@ pub struct Protobuf;
 pub type ProtobufError = FormatError<DecodeError, EncodeError>;
 
 impl Protobuf {
-    /// Messages of at most `most` bytes, with their length in front as a [`Length::Varint`]: the delimited
-    /// messages of every Protocol Buffers library (`writeDelimitedTo`, `encode_length_delimited`).
+    /// Messages of at most `most` bytes, with their length in front as a [`Length::Varint`]: the
+    /// delimited messages of every Protocol Buffers library (`writeDelimitedTo`,
+    /// `encode_length_delimited`).
     pub fn delimited<T>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::Varint, most), Self)
     }

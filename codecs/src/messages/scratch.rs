@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::WriteMessage;
 
-/// The largest scratch buffer that a thread keeps. Most messages are far smaller; a larger one costs an
-/// allocation, which is little beside the writing of it.
+/// The largest scratch buffer that a thread keeps. Most messages are far smaller; a larger one
+/// costs an allocation, which is little beside the writing of it.
 const KEPT: usize = 64 * 1024;
 
 thread_local! {
@@ -17,8 +17,8 @@ thread_local! {
 
 /// The bytes of a message, in a block that is used again as soon as they are dropped.
 ///
-/// The buffer is taken for as long as it is written to, so that a message which is written in the course
-/// of writing another one just gets a buffer of its own.
+/// The buffer is taken for as long as it is written to, so that a message which is written in the
+/// course of writing another one just gets a buffer of its own.
 pub(super) fn serialize<M, T>(format: &M, message: &T) -> Result<Bytes, M::Error>
 where
     M: WriteMessage<T>,
@@ -28,7 +28,8 @@ where
     let block = scratch.capacity();
     let payload = scratch.split().freeze();
     if block <= KEPT {
-        // Fails while the thread's own data are being dropped; then there is nothing to keep it for.
+        // Fails while the thread's own data are being dropped; then there is nothing to keep it
+        // for.
         let _ = SCRATCH.try_with(|kept| kept.set(scratch));
     }
     written.map(|()| payload)

@@ -8,8 +8,8 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{Encoded, Format, ParseMessage, WriteMessage, scratch};
 use crate::{Recoverable, position::Position};
 
-/// A codec of messages, made of a frame codec `F` and a format `M`: it receives messages of type `In`
-/// and sends messages of type `Out`.
+/// A codec of messages, made of a frame codec `F` and a format `M`: it receives messages of type
+/// `In` and sends messages of type `Out`.
 ///
 /// ```text
 ///     bytes  →  F: Decoder<Item: Into<Bytes>>  →  M: ParseMessage<In>   →  In
@@ -17,12 +17,13 @@ use crate::{Recoverable, position::Position};
 ///                                              ←──────────────────────  ←  Encoded<Out, M>
 /// ```
 ///
-/// The frame is the message: bytes that are left behind it are an error. The frame codec's cap bounds what
-/// one message costs: every format here reserves memory as the frame's bytes justify it, and bounds how
-/// deep messages nest.
+/// The frame is the message: bytes that are left behind it are an error. The frame codec's cap
+/// bounds what one message costs: every format here reserves memory as the frame's bytes justify
+/// it, and bounds how deep messages nest.
 ///
-/// The formats have functions that name the customary frames, such as [`Json::lines`](crate::Json::lines).
-/// One type for both directions is the default wherever the type is named; where it isn't, it is said:
+/// The formats have functions that name the customary frames, such as
+/// [`Json::lines`](crate::Json::lines). One type for both directions is the default wherever the
+/// type is named; where it isn't, it is said:
 ///
 /// ```
 /// # #[cfg(feature = "json")] {
@@ -41,13 +42,14 @@ use crate::{Recoverable, position::Position};
 /// # }
 /// ```
 ///
-/// It encodes two types, `Out` and [`Encoded<Out, M>`](Encoded). What doesn't name a message has to be told
-/// which: `SinkExt::<Message>::close(&mut framed)`, as with tokio-util's `LinesCodec`.
+/// It encodes two types, `Out` and [`Encoded<Out, M>`](Encoded). What doesn't name a message has to
+/// be told which: `SinkExt::<Message>::close(&mut framed)`, as with tokio-util's `LinesCodec`.
 ///
 /// # Errors
 ///
-/// [`SerdeError`]. A frame that isn't such a message is [recoverable](Recoverable): the next frame begins
-/// where this one ends. A message that can't be written, or has no room in a frame, writes nothing.
+/// [`SerdeError`]. A frame that isn't such a message is [recoverable](Recoverable): the next frame
+/// begins where this one ends. A message that can't be written, or has no room in a frame, writes
+/// nothing.
 ///
 /// # Examples
 ///
@@ -74,7 +76,8 @@ pub struct Serde<F, M, In, Out = In> {
     frames: F,
     format: M,
     position: Position,
-    /// Where the next frame begins: behind the last one, however much of it the frame codec has consumed.
+    /// Where the next frame begins: behind the last one, however much of it the frame codec has
+    /// consumed.
     frame: u64,
     messages: PhantomData<fn(Out) -> In>,
 }
@@ -221,8 +224,8 @@ impl<F: fmt::Debug, M: fmt::Debug, In, Out> fmt::Debug for Serde<F, M, In, Out> 
     }
 }
 
-/// What is wrong with a message of [`Serde`], or with its frame: `E` is the error of the frame codec,
-/// `X` that of the format.
+/// What is wrong with a message of [`Serde`], or with its frame: `E` is the error of the frame
+/// codec, `X` that of the format.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SerdeError<E, X> {
@@ -234,8 +237,9 @@ pub enum SerdeError<E, X> {
         source: X,
         /// The size of the frame's payload in bytes.
         len: usize,
-        /// The byte of the stream that the frame begins at, counted from where the codec began to decode. What
-        /// the frame codec throws away after an error of its own counts as part of the next frame.
+        /// The byte of the stream that the frame begins at, counted from where the codec began to
+        /// decode. What the frame codec throws away after an error of its own counts as part of the
+        /// next frame.
         at: u64,
     },
     /// A message that is to be sent can't be written in this format.

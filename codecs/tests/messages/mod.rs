@@ -1,4 +1,5 @@
-//! What every format is tested with: messages of every kind, recursive ones, and the tests themselves.
+//! What every format is tested with: messages of every kind, recursive ones, and the tests
+//! themselves.
 #![allow(dead_code, unreachable_pub, reason = "not each file uses all of it")]
 
 use std::{cell::Cell, collections::BTreeMap, fmt};
@@ -147,7 +148,8 @@ pub fn tree(depth: usize, step: Step) -> Tree {
     (0..depth).fold(Tree::Leaf, |tree, _| step(tree))
 }
 
-/// Recursive without anything between one and the next: what isn't nil never ends in a format that marks no `Some`.
+/// Recursive without anything between one and the next: what isn't nil never ends in a format that
+/// marks no `Some`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Endless(pub Option<Box<Endless>>);
 
@@ -189,8 +191,8 @@ thread_local! {
     pub static AS_MAP: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The tests that each format has to pass, and what they need: `$levels` is how many of each of [`STEPS`] make
-/// a message that is as deep as it may be.
+/// The tests that each format has to pass, and what they need: `$levels` is how many of each of
+/// [`STEPS`] make a message that is as deep as it may be.
 macro_rules! test_format {
     ($format:expr, $error:ty, $levels:expr) => {
         const LEVELS: [usize; 5] = $levels;
