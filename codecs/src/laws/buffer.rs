@@ -77,11 +77,7 @@ where
         Ok(reader.src.to_vec())
     }
 
-    fn followed(
-        &self,
-        messages: &[Out],
-        tail: &[u8],
-    ) -> Result<(Stream<E, D>, Vec<u8>), Violation> {
+    fn followed(&self, messages: &[Out], tail: &[u8]) -> Result<(Stream<D>, Vec<u8>), Violation> {
         let stream = self.stream(Law::NoOverRead, messages)?;
         let wire = [&stream.wire, tail].concat();
         Ok((stream, wire))

@@ -1,11 +1,16 @@
 //! The law of garbage.
 
-use std::{fmt::Debug, iter};
+use std::{fmt::Debug, iter, slice};
 
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::{
-    Law, Laws, Violation, random::Random, reader::Event, splits::fewest, stream::Case,
+    Law, Laws, Violation,
+    memory::{FRAMES, HEAD, with_other_lengths},
+    random::Random,
+    reader::Event,
+    splits::fewest,
+    stream::Case,
     violation::chunks,
 };
 
@@ -35,6 +40,7 @@ where
         for end in 0..stream.wire.len().min(NOISE_MOST) {
             self.is_harmless(&stream.wire[..end], &[])?;
         }
+        self.other_lengths_are_harmless()?;
         for case in 0..2 * self.cases {
             let input = if case % 2 == 0 {
                 noise(&mut random)
@@ -44,6 +50,20 @@ where
             let cuts = random.cuts(input.len(), 6);
             self.is_harmless(&input, &cuts)
                 .map_err(|broken| self.least(input, &cuts, broken))?;
+        }
+        Ok(())
+    }
+
+    /// Frames that announce another length than theirs, or have another header.
+    fn other_lengths_are_harmless(&self) -> Result<(), Violation> {
+        let cuts: Vec<_> = (1..HEAD).collect();
+        for message in self.messages.iter().take(FRAMES) {
+            let mut frame = self.stream(Law::Garbage, slice::from_ref(message))?.wire;
+            frame.truncate(STREAM_MOST);
+            for input in with_other_lengths(&frame) {
+                self.is_harmless(&input, &cuts)
+                    .map_err(|broken| self.least(input, &cuts, broken))?;
+            }
         }
         Ok(())
     }

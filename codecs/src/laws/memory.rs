@@ -17,11 +17,11 @@ pub const RESERVE_SLACK: usize = 8 * 1024;
 pub const ROOM_AHEAD: usize = 64 * 1024;
 
 /// Of each message's frame, so many bytes are taken for a length.
-const HEAD: usize = 16;
+pub(super) const HEAD: usize = 16;
 /// So many bytes are read one by one when what is reserved is watched.
 const BY_BYTE: usize = 40;
 /// Frames to damage; more would show no more.
-const FRAMES: usize = 4;
+pub(super) const FRAMES: usize = 4;
 
 impl<E, D, Out> Laws<'_, E, D, Out>
 where
@@ -137,12 +137,7 @@ where
             // Capacity that was there before would hide what the decoder reserves.
             reader.src = BytesMut::from(&reader.src[..]);
             let buffered = reader.src.len();
-            while let Some(event) = reader.decode() {
-                if event.is_fatal() {
-                    let case = reserve_case(messages, wire, &cuts);
-                    return Err(self.broken(case, "items and errors", event.describe()));
-                }
-            }
+            reader.drain(&mut Vec::new());
             let capacity = reader.src.capacity();
             let most = buffered + self.room_ahead(buffered);
             if capacity > most {
@@ -178,10 +173,10 @@ fn reserve_case<'c, Out>(messages: &'c [Out], wire: &'c [u8], cuts: &'c [usize])
     }
 }
 
-/// The frame with others of its first bytes: small changes before large ones, so that a
+/// The frame with others of its first bytes, where its length is: small changes before large ones, so that a
 /// decoder that reserves what it reads is found out by megabytes and not by terabytes, which
 /// abort the process.
-fn with_other_lengths(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn with_other_lengths(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     const VALUES: [u8; 7] = [0x01, 0x10, b'9', 0x40, 0x7f, 0x80, 0xff];
     let positions = positions(frame);
     [1, 2, 4, 8].into_iter().flat_map(move |width| {

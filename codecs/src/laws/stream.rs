@@ -12,16 +12,15 @@ use super::{
     violation::{Inner, shortened, shown},
 };
 
-/// Some messages as a fresh encoder writes them, and the decoder that belongs to it.
-pub(super) struct Stream<E, D> {
-    pub(super) encoder: E,
+/// Some messages as a fresh encoder writes them, and the decoder that belongs to that.
+pub(super) struct Stream<D> {
     pub(super) decoder: D,
     pub(super) wire: Vec<u8>,
     /// Where the frame of each message ends.
     pub(super) ends: Vec<usize>,
 }
 
-impl<E, D> Stream<E, D> {
+impl<D> Stream<D> {
     /// Where the frame of message `i` begins.
     pub(super) fn begin(&self, i: usize) -> usize {
         if i == 0 { 0 } else { self.ends[i - 1] }
@@ -52,7 +51,7 @@ where
     Out: Clone + Debug,
 {
     /// Encodes messages with a fresh encoder.
-    pub(super) fn stream(&self, law: Law, messages: &[Out]) -> Result<Stream<E, D>, Violation> {
+    pub(super) fn stream(&self, law: Law, messages: &[Out]) -> Result<Stream<D>, Violation> {
         let (mut encoder, decoder) = self.make();
         let mut dst = BytesMut::new();
         let mut ends = Vec::with_capacity(messages.len());
@@ -61,7 +60,6 @@ where
             ends.push(dst.len());
         }
         Ok(Stream {
-            encoder,
             decoder,
             wire: dst.to_vec(),
             ends,
