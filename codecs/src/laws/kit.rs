@@ -213,8 +213,21 @@ where
             !self.messages.is_empty(),
             "the laws need messages to check a codec with, and there is none"
         );
-        let laws = Law::ALL.iter().filter(|law| !self.without.contains(law));
-        laws.copied().try_for_each(|law| self.law(law))
+        self.kept().try_for_each(|law| self.law(law))
+    }
+
+    /// All laws, to the end: the first violation of each law that is broken.
+    ///
+    /// A codec that breaks one often breaks others with it; [`check`](Self::check) tells of the
+    /// simplest.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.kept().filter_map(|law| self.law(law).err()).collect()
+    }
+
+    fn kept(&self) -> impl Iterator<Item = Law> {
+        Law::ALL
+            .into_iter()
+            .filter(|law| !self.without.contains(law))
     }
 
     /// One law, by its name.

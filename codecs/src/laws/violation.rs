@@ -10,9 +10,9 @@ use super::{Law, SEED_VARIABLE};
 /// The most bytes that are printed in full.
 const HEX_MOST: usize = 96;
 /// Of more bytes than that, this many at the beginning and at the end.
-const HEX_ENDS: usize = 32;
+const HEX_ENDS: usize = 24;
 /// The most characters of a message, an item or an error.
-const TEXT_MOST: usize = 240;
+const TEXT_MOST: usize = 160;
 /// The most messages and cuts that are listed.
 const LIST_MOST: usize = 12;
 
