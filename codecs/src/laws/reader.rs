@@ -63,6 +63,11 @@ impl<I: Debug> Event<I> {
 /// Whether a decoder goes on after an error.
 pub(super) type GoesOn<'k, E> = dyn Fn(&E) -> bool + 'k;
 
+/// `decode` or `decode_eof`.
+type Call<D> =
+    fn(&mut D, &mut BytesMut) -> Result<Option<<D as Decoder>::Item>, <D as Decoder>::Error>;
+
+/// A decoder, its buffer, and how much has come of how much.
 pub(super) struct Reader<'k, D: Decoder> {
     decoder: D,
     pub(super) src: BytesMut,
@@ -140,10 +145,7 @@ impl<'k, D: Decoder<Item: Debug, Error: Debug>> Reader<'k, D> {
         event.or_else(|| self.decode_eof())
     }
 
-    fn step(
-        &mut self,
-        call: fn(&mut D, &mut BytesMut) -> Result<Option<D::Item>, D::Error>,
-    ) -> Option<Event<D::Item>> {
+    fn step(&mut self, call: Call<D>) -> Option<Event<D::Item>> {
         if self.over {
             return None;
         }
