@@ -142,7 +142,7 @@ mod violation;
 pub use self::proptest::{proptest, proptest_with};
 pub use self::{
     alone::{
-        Checked, cap_holds, check, check_pair, encoder_appends, end, every_split, failed_encode,
+        Checkable, cap_holds, check, check_pair, encoder_appends, end, every_split, failed_encode,
         fresh, garbage, many_in_one_read, no_over_read, reserve, round_trip, state_survives,
     },
     fuzz::{fuzz, fuzz_round_trip},

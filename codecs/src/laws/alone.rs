@@ -12,12 +12,12 @@ use super::{Laws, Violation};
 /// errors, can be printed.
 ///
 /// Every codec that has this implements it. Where the items don't compare: [`Laws::new_by`].
-pub trait Checked<Out>:
+pub trait Checkable<Out>:
     Decoder<Item: PartialEq<Out> + Debug, Error: Debug> + Encoder<Out, Error: Debug>
 {
 }
 
-impl<C, Out> Checked<Out> for C where
+impl<C, Out> Checkable<Out> for C where
     C: Decoder<Item: PartialEq<Out> + Debug, Error: Debug> + Encoder<Out, Error: Debug>
 {
 }
@@ -50,7 +50,7 @@ pub fn check<'a, C, Out>(
     messages: impl IntoIterator<Item = Out>,
 ) -> Result<(), Violation>
 where
-    C: Checked<Out> + 'a,
+    C: Checkable<Out> + 'a,
     Out: Clone + Debug + 'a,
 {
     Laws::new(factory, messages).check()
@@ -91,7 +91,7 @@ macro_rules! alone {
             messages: impl IntoIterator<Item = Out>,
         ) -> Result<(), Violation>
         where
-            C: Checked<Out> + 'a,
+            C: Checkable<Out> + 'a,
             Out: Clone + Debug + 'a,
         {
             Laws::new(factory, messages).$law()
@@ -151,7 +151,7 @@ pub fn failed_encode<'a, C, Out>(
     unencodable: impl IntoIterator<Item = Out>,
 ) -> Result<(), Violation>
 where
-    C: Checked<Out> + 'a,
+    C: Checkable<Out> + 'a,
     Out: Clone + Debug + 'a,
 {
     let laws = Laws::new(factory, messages).unencodable(unencodable);
@@ -172,7 +172,7 @@ pub fn cap_holds<'a, C, Out>(
     oversized: impl IntoIterator<Item = Out>,
 ) -> Result<(), Violation>
 where
-    C: Checked<Out> + 'a,
+    C: Checkable<Out> + 'a,
     Out: Clone + Debug + 'a,
 {
     let laws = Laws::new(factory, messages).cap(most);

@@ -8,7 +8,7 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner},
 };
 
-use super::{Checked, Laws, Violation};
+use super::{Checkable, Laws, Violation};
 
 /// How many lists of messages are drawn.
 const LISTS: u32 = 48;
@@ -35,7 +35,7 @@ const CASES: usize = 16;
 /// ```
 pub fn proptest<'a, C, S>(factory: impl Fn() -> C + 'a, strategy: S) -> Result<(), Violation>
 where
-    C: Checked<S::Value> + 'a,
+    C: Checkable<S::Value> + 'a,
     S: Strategy<Value: Clone + Debug>,
 {
     proptest_with(strategy, |messages| {
