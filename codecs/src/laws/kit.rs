@@ -14,7 +14,7 @@ use super::{
 /// The seed unless another is given: tests run the same way every time.
 const SEED: u64 = 0x7761_7474_6c65;
 /// Random cases of a law unless another number is given.
-const CASES: usize = 128;
+pub(super) const CASES: usize = 128;
 
 type Factory<'a, E, D> = Box<dyn Fn() -> (E, D) + 'a>;
 type Equal<'a, I, Out> = Box<dyn Fn(&I, &Out) -> bool + 'a>;
@@ -186,7 +186,8 @@ where
         self
     }
 
-    /// How many random cases a law tries; 128 unless told otherwise.
+    /// How much is tried: the number of random cases of each law, 128 unless told otherwise. Below that,
+    /// fewer split points and damaged headers are tried as well, for codecs that are slow to make.
     pub fn cases(mut self, cases: usize) -> Self {
         self.cases = cases;
         self

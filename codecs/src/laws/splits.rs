@@ -4,13 +4,15 @@ use std::{fmt::Debug, slice};
 
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::{Law, Laws, Violation, random::Random, stream::Case, violation::chunks};
+use super::{Law, Laws, Violation, kit::CASES, random::Random, stream::Case, violation::chunks};
 
 /// How many bytes all the runs of one kind of split may take together, so that large messages are
 /// tried at fewer splits instead of for minutes.
 const WORK: usize = 8 * 1024 * 1024;
 /// A stream up to this size is split at every byte, and each of its split points is tried.
 pub(super) const EVERY_BYTE: usize = 4 * 1024;
+/// How many split points at most are tried for each random case.
+const RUNS_PER_CASE: usize = EVERY_BYTE / CASES;
 /// Around each frame's ends in a longer stream: headers and delimiters are there.
 const NEAR: usize = 24;
 /// How often a failing split is tried with fewer cuts.
@@ -40,6 +42,7 @@ where
         let stream = self.stream(Law::EverySplit, messages)?;
         let everywhere = everywhere(&stream.ends, random);
         let runs = (WORK / stream.wire.len().max(1)).clamp(16, EVERY_BYTE);
+        let runs = runs.min(RUNS_PER_CASE * self.cases);
         for cut in sample(&everywhere, runs, random) {
             self.split(messages, &[cut])?;
         }
