@@ -29,7 +29,6 @@ mod checked;
 mod compressed;
 mod either;
 mod map;
-mod progress;
 mod tapped;
 mod tolerant;
 mod try_map;

@@ -6,7 +6,10 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use super::{Encoded, Format, ParseMessage, WriteMessage, scratch};
-use crate::{Recoverable, position::Position};
+use crate::{
+    Recoverable,
+    progress::{Decode, Progress},
+};
 
 /// A codec of messages, made of a frame codec `F` and a format `M`: it receives messages of type
 /// `In` and sends messages of type `Out`.
@@ -75,10 +78,7 @@ use crate::{Recoverable, position::Position};
 pub struct Serde<F, M, In, Out = In> {
     frames: F,
     format: M,
-    position: Position,
-    /// Where the next frame begins: behind the last one, however much of it the frame codec has
-    /// consumed.
-    frame: u64,
+    progress: Progress,
     messages: PhantomData<fn(Out) -> In>,
 }
 
@@ -88,8 +88,7 @@ impl<F, M, In, Out> Serde<F, M, In, Out> {
         Self {
             frames,
             format,
-            position: Position::default(),
-            frame: 0,
+            progress: Progress::default(),
             messages: PhantomData,
         }
     }
@@ -99,8 +98,7 @@ impl<F, M, In, Out> Serde<F, M, In, Out> {
         Serde {
             frames: self.frames,
             format: self.format,
-            position: self.position,
-            frame: self.frame,
+            progress: self.progress,
             messages: PhantomData,
         }
     }
@@ -116,17 +114,14 @@ where
     F: Decoder<Item: Into<Bytes>>,
     M: ParseMessage<In>,
 {
-    /// The message in what the frame codec has decoded.
-    fn parse(
+    /// Decodes a frame, and the message in it.
+    fn step(
         &mut self,
-        frame: Result<Option<F::Item>, F::Error>,
+        decode: Decode<F>,
+        src: &mut BytesMut,
     ) -> Result<Option<In>, SerdeError<F::Error, M::Error>> {
-        if matches!(frame, Ok(None)) {
-            return Ok(None);
-        }
-        let at = self.frame;
-        self.frame = self.position.get();
-        let Some(frame) = frame.map_err(SerdeError::Frame)? else {
+        let frame = self.progress.decode(decode, &mut self.frames, src);
+        let Some((frame, span)) = frame.map_err(SerdeError::Frame)? else {
             return Ok(None);
         };
         let frame = frame.into();
@@ -135,7 +130,7 @@ where
             Err(source) => Err(SerdeError::Parse {
                 source,
                 len: frame.len(),
-                at,
+                at: span.at,
             }),
         }
     }
@@ -150,13 +145,11 @@ where
     type Error = SerdeError<F::Error, M::Error>;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<In>, Self::Error> {
-        let frame = self.position.decode(&mut self.frames, src);
-        self.parse(frame)
+        self.step(F::decode, src)
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<In>, Self::Error> {
-        let frame = self.position.decode_eof(&mut self.frames, src);
-        self.parse(frame)
+        self.step(F::decode_eof, src)
     }
 }
 
@@ -207,8 +200,7 @@ impl<F: Clone, M: Clone, In, Out> Clone for Serde<F, M, In, Out> {
         Self {
             frames: self.frames.clone(),
             format: self.format.clone(),
-            position: self.position.clone(),
-            frame: self.frame,
+            progress: self.progress.clone(),
             messages: PhantomData,
         }
     }
@@ -219,7 +211,7 @@ impl<F: fmt::Debug, M: fmt::Debug, In, Out> fmt::Debug for Serde<F, M, In, Out> 
         f.debug_struct("Serde")
             .field("frames", &self.frames)
             .field("format", &self.format)
-            .field("position", &self.position)
+            .field("progress", &self.progress)
             .finish_non_exhaustive()
     }
 }

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, io};
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::{Decode, Progress};
 use crate::Recoverable;
+use crate::progress::{Decode, Progress};
 
 /// The most that is left reserved for bytes that have not come, while fewer than this many have, as
 /// with the frame codecs of this crate: what a read usually brings.

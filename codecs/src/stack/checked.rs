@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, marker::PhantomData};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::{Decode, Progress, Span};
+use crate::progress::{Decode, Progress, Span};
 use crate::{Checksum, Recoverable};
 
 /// A frame codec whose frames end with their checksum, see [`checked`](super::CodecExt::checked).

@@ -14,8 +14,8 @@ use tokio_util::codec::{Decoder, Encoder};
 pub use self::lz4::Lz4;
 #[cfg(feature = "zstd")]
 pub use self::zstd::Zstd;
-use super::progress::{Decode, Progress};
 use crate::Recoverable;
+use crate::progress::{Decode, Progress};
 
 /// Why a [`Compression`] can't compress or expand something.
 pub type CompressionError = Box<dyn Error + Send + Sync>;

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, io};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::Decode;
 use crate::Recoverable;
+use crate::progress::Decode;
 
 /// Whichever of two codecs the remote speaks, see [`either`](super::CodecExt::either); or one of two
 /// as chosen at run time: [`Either::left`], [`Either::right`].

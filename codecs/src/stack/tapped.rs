@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::Decode;
+use crate::progress::Decode;
 
 /// The most that is held of what a codec has consumed without yielding an item yet. Codecs that consume
 /// more are throwing it away, or hold it themselves; the tap gets it in pieces then.

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, io};
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::Decode;
 use crate::Recoverable;
+use crate::progress::Decode;
 
 /// A codec whose bad frames are items, see [`tolerant`](super::CodecExt::tolerant).
 #[derive(Debug, Clone)]

@@ -5,8 +5,8 @@ use std::{error::Error, fmt, io};
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::progress::{Decode, Progress};
 use crate::Recoverable;
+use crate::progress::{Decode, Progress};
 
 /// A codec whose decoded items go through a function that may refuse them, see
 /// [`try_map`](super::CodecExt::try_map).

@@ -6,7 +6,7 @@ use tokio_util::codec::Decoder;
 use crate::position::Position;
 
 /// `C::decode` or `C::decode_eof`: a layer treats the two alike.
-pub(super) type Decode<C> =
+pub(crate) type Decode<C> =
     fn(&mut C, &mut BytesMut) -> Result<Option<<C as Decoder>::Item>, <C as Decoder>::Error>;
 
 /// Counts what an inner codec consumes, from one frame to the next.
@@ -14,23 +14,23 @@ pub(super) type Decode<C> =
 /// A codec may consume the head of a frame long before it yields the frame, so where the last call
 /// began to consume says nothing.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     position: Position,
     began: u64,
 }
 
 /// The bytes of one frame on the wire, with what the codec has skipped in front of it.
 #[derive(Debug)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// Where it begins in the stream.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// How many bytes of it were consumed.
-    pub(super) len: u64,
+    pub(crate) len: u64,
 }
 
 impl Progress {
     /// Decodes with the inner codec; an item comes with the bytes that it was.
-    pub(super) fn decode<C: Decoder>(
+    pub(crate) fn decode<C: Decoder>(
         &mut self,
         decode: Decode<C>,
         codec: &mut C,
@@ -51,7 +51,7 @@ impl Progress {
     }
 
     /// What was consumed of the frame that is being decoded.
-    pub(super) fn begun(&self) -> Span {
+    pub(crate) fn begun(&self) -> Span {
         Span {
             at: self.began,
             len: self.position.get() - self.began,
