@@ -8,10 +8,6 @@ use super::{
     Law, Laws, Violation, reader::Event, splits::everywhere, stream::Case, violation::hex,
 };
 
-/// How many bytes all truncated streams may have together, so that long ones are truncated
-/// at fewer points.
-const WORK: usize = 8 * 1024 * 1024;
-
 impl<E, D, Out> Laws<'_, E, D, Out>
 where
     E: Encoder<Out, Error: Debug>,
@@ -27,10 +23,10 @@ where
     pub fn end(&self) -> Result<(), Violation> {
         let stream = self.stream(Law::End, &self.messages)?;
         let points = everywhere(&stream.ends, &mut self.random(Law::End));
-        let most = (WORK / stream.wire.len().max(1)).max(64);
-        let step = points.len().div_ceil(most).max(1);
-        let clean = iter::once(0).chain(stream.ends.iter().copied());
-        clean.clone().try_for_each(|end| self.ends_at(end))?;
+        let runs = self.runs(stream.wire.len());
+        let step = points.len().div_ceil(runs).max(1);
+        let mut clean = iter::once(0).chain(stream.ends.iter().copied());
+        clean.try_for_each(|end| self.ends_at(end))?;
         points
             .into_iter()
             .step_by(step)

@@ -35,14 +35,16 @@ where
         for message in &self.messages {
             self.splits_of(slice::from_ref(message), &mut random)?;
         }
-        self.splits_of(&self.messages, &mut random)
+        match self.messages.len() {
+            1 => Ok(()),
+            _ => self.splits_of(&self.messages, &mut random),
+        }
     }
 
     fn splits_of(&self, messages: &[Out], random: &mut Random) -> Result<(), Violation> {
         let stream = self.stream(Law::EverySplit, messages)?;
         let everywhere = everywhere(&stream.ends, random);
-        let runs = (WORK / stream.wire.len().max(1)).clamp(16, EVERY_BYTE);
-        let runs = runs.min(RUNS_PER_CASE * self.cases);
+        let runs = self.runs(stream.wire.len());
         for cut in sample(&everywhere, runs, random) {
             self.split(messages, &[cut])?;
         }
@@ -56,6 +58,12 @@ where
         }
         self.split(messages, &everywhere)
             .map_err(|broken| self.smallest(messages, everywhere, broken))
+    }
+
+    /// At how many points a stream of so many bytes is split, or ends.
+    pub(super) fn runs(&self, len: usize) -> usize {
+        let runs = (WORK / len.max(1)).clamp(16, EVERY_BYTE);
+        runs.min(RUNS_PER_CASE * self.cases).max(1)
     }
 
     pub(super) fn split(&self, messages: &[Out], cuts: &[usize]) -> Result<(), Violation> {
