@@ -32,6 +32,8 @@ use wattle_codecs::{
 
 /// Payload sizes of the frames in bytes.
 const SIZES: [usize; 3] = [16, 1024, 64 * 1024];
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// No frame here is larger.
 const MOST: usize = 1024 * 1024;
 /// What a batch comes to, roughly, and the fewest frames in one.
@@ -235,14 +237,7 @@ fn frames(bench: &Bench, size: usize) {
         "AnyDelimiterCodec",
         size,
         Contender::new(Delimited::lines(MOST), payload.clone()),
-        Contender::new(
-            AnyLines(AnyDelimiterCodec::new_with_max_length(
-                b"\n".to_vec(),
-                b"\n".to_vec(),
-                MOST,
-            )),
-            payload.clone(),
-        ),
+        Contender::new(any_lines(), payload.clone()),
     );
     bench.compare(
         "fixed",
@@ -277,6 +272,15 @@ fn frames(bench: &Bench, size: usize) {
 /// `AnyDelimiterCodec` encodes text alone.
 #[derive(Clone)]
 struct AnyLines(AnyDelimiterCodec);
+
+fn any_lines() -> AnyLines {
+    let end = b"\n".to_vec();
+    AnyLines(AnyDelimiterCodec::new_with_max_length(
+        end.clone(),
+        end,
+        MOST,
+    ))
+}
 
 impl Decoder for AnyLines {
     type Item = Bytes;
@@ -408,13 +412,10 @@ fn messages(bench: &Bench, size: usize) {
     );
     bench.compare(
         "json-lines",
-        "LengthDelimitedCodec + serde_json",
+        "AnyDelimiterCodec + serde_json",
         size,
         Contender::new(Json::lines::<Note>(MOST), note(size)),
-        against(
-            |note| serde_json::to_vec(note).ok(),
-            |frame| serde_json::from_slice(&frame).ok(),
-        ),
+        Contender::new(JsonLines(any_lines()), note(size)),
     );
     bench.compare(
         "postcard",
@@ -463,6 +464,29 @@ fn messages(bench: &Bench, size: usize) {
     );
 }
 
+#[derive(Clone)]
+struct JsonLines(AnyLines);
+
+impl Decoder for JsonLines {
+    type Item = Note;
+    type Error = BoxError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Note>, BoxError> {
+        match self.0.decode(src)? {
+            Some(line) => Ok(Some(serde_json::from_slice(&line)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Encoder<Note> for JsonLines {
+    type Error = BoxError;
+
+    fn encode(&mut self, note: Note, dst: &mut BytesMut) -> Result<(), BoxError> {
+        Ok(self.0.encode(serde_json::to_vec(&note)?.into(), dst)?)
+    }
+}
+
 /// A frame codec, and a function each way.
 #[derive(Clone)]
 struct ByHand<M> {
@@ -498,6 +522,7 @@ fn layers(bench: &Bench, size: usize) {
     let payload = payload(size);
     let prefixed = || Prefixed::new(Length::U32, 2 * MOST);
     let plain = || Contender::new(prefixed(), payload.clone());
+    let length = || Contender::new(length_delimited(), payload.clone());
     let against = |write: fn(&Bytes) -> Option<Vec<u8>>, read: fn(BytesMut) -> Option<Bytes>| {
         Contender::new(
             ByHand {
@@ -543,52 +568,99 @@ fn layers(bench: &Bench, size: usize) {
     );
     bench.compare(
         "compressed-zstd",
-        "LengthDelimitedCodec + zstd",
+        "LengthDelimitedCodec + zstd's contexts",
         size,
         Contender::new(
             prefixed().compressed(Zstd::default(), MOST),
             payload.clone(),
         ),
-        against(
-            |payload| zstd::bulk::compress(payload, 0).ok(),
-            |frame| zstd::bulk::decompress(&frame, MOST).ok().map(Bytes::from),
-        ),
+        Contender {
+            encoder: ZstdByHand::new(),
+            decoder: ZstdByHand::new(),
+            message: payload.clone(),
+        },
     );
-    let inner = "the codec inside, alone";
-    bench.compare(
-        "capped",
-        inner,
-        size,
-        Contender::new(prefixed().capped(MOST), payload.clone()),
-        plain(),
-    );
+    // These add nothing to the frame, so the building block is what finds the frames. Beside it, what
+    // the layer takes alone.
+    let capped = || Contender::new(prefixed().capped(MOST), payload.clone());
+    bench.compare("capped", "LengthDelimitedCodec", size, capped(), length());
+    bench.compare("layer-capped", "Prefixed", size, capped(), plain());
+    let tolerant = || Contender::new(prefixed().tolerant(8), payload.clone());
     bench.compare(
         "tolerant",
-        inner,
+        "LengthDelimitedCodec",
         size,
-        Contender::new(prefixed().tolerant(8), payload.clone()),
-        plain(),
+        tolerant(),
+        length(),
     );
-    bench.compare(
-        "with",
-        inner,
-        size,
-        Contender::new(
-            prefixed().with(|frame: Bytes| frame, |frame: Bytes| frame),
-            payload.clone(),
-        ),
-        plain(),
-    );
-    bench.compare(
-        "either",
-        inner,
-        size,
-        Contender::new(
-            prefixed().either(Prefixed::new(Length::U64, MOST)),
-            payload.clone(),
-        ),
-        plain(),
-    );
+    bench.compare("layer-tolerant", "Prefixed", size, tolerant(), plain());
+    let with = || {
+        let codec = prefixed().with(|frame: Bytes| frame, |frame: Bytes| frame);
+        Contender::new(codec, payload.clone())
+    };
+    bench.compare("with", "LengthDelimitedCodec", size, with(), length());
+    bench.compare("layer-with", "Prefixed", size, with(), plain());
+    let either = || {
+        let codec = prefixed().either(Prefixed::new(Length::U64, MOST));
+        Contender::new(codec, payload.clone())
+    };
+    bench.compare("either", "LengthDelimitedCodec", size, either(), length());
+    bench.compare("layer-either", "Prefixed", size, either(), plain());
+    let tapped = || Contender::new(prefixed().tapped(|_| {}), payload.clone());
+    bench.compare("tapped", "LengthDelimitedCodec", size, tapped(), length());
+    bench.compare("layer-tapped", "Prefixed", size, tapped(), plain());
+}
+
+/// With contexts that are used again, as everybody would who has more than one frame.
+struct ZstdByHand {
+    frames: LengthDelimitedCodec,
+    compressor: zstd::bulk::Compressor<'static>,
+    decompressor: zstd::bulk::Decompressor<'static>,
+}
+
+impl ZstdByHand {
+    fn new() -> Self {
+        let contexts = (
+            zstd::bulk::Compressor::new(0),
+            zstd::bulk::Decompressor::new(),
+        );
+        let (Ok(compressor), Ok(decompressor)) = contexts else {
+            unreachable!("contexts without dictionaries");
+        };
+        Self {
+            frames: length_delimited(),
+            compressor,
+            decompressor,
+        }
+    }
+}
+
+impl Decoder for ZstdByHand {
+    type Item = Bytes;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        let Some(frame) = self.frames.decode(src)? else {
+            return Ok(None);
+        };
+        let size = zstd::zstd_safe::get_frame_content_size(&frame)
+            .ok()
+            .flatten()
+            .unwrap_or(0);
+        let most = usize::try_from(size).unwrap_or(MOST).min(MOST);
+        self.decompressor
+            .decompress(&frame, most)
+            .map(|payload| Some(payload.into()))
+    }
+}
+
+impl Encoder<Bytes> for ZstdByHand {
+    type Error = io::Error;
+
+    fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
+        let frame = self.compressor.compress(&payload)?;
+        self.frames.encode(Bytes::from(frame), dst)
+    }
 }
 
 /// The most that a Noise message holds, and what it adds.

@@ -5,9 +5,8 @@ use tokio_util::codec::Decoder;
 
 use crate::position::Position;
 
-/// `C::decode` or `C::decode_eof`: a layer treats the two alike.
-pub(crate) type Decode<C> =
-    fn(&mut C, &mut BytesMut) -> Result<Option<<C as Decoder>::Item>, <C as Decoder>::Error>;
+/// What `C::decode` and `C::decode_eof` return: a layer treats the two alike.
+pub(crate) type Decoded<C> = Result<Option<<C as Decoder>::Item>, <C as Decoder>::Error>;
 
 /// Counts what an inner codec consumes, from one frame to the next.
 ///
@@ -30,9 +29,10 @@ pub(crate) struct Span {
 
 impl Progress {
     /// Decodes with the inner codec; an item comes with the bytes that it was.
+    #[inline]
     pub(crate) fn decode<C: Decoder>(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         codec: &mut C,
         src: &mut BytesMut,
     ) -> Result<Option<(C::Item, Span)>, C::Error> {
@@ -51,6 +51,7 @@ impl Progress {
     }
 
     /// What was consumed of the frame that is being decoded.
+    #[inline]
     pub(crate) fn begun(&self) -> Span {
         Span {
             at: self.began,
@@ -58,6 +59,7 @@ impl Progress {
         }
     }
 
+    #[inline]
     fn end(&mut self) -> Span {
         let span = self.begun();
         self.began = self.position.get();

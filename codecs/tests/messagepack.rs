@@ -19,7 +19,7 @@ fn the_bytes_are_those_of_the_docs() {
     let array = b"\x92\x01\xa3Ann";
     let map = b"\x82\xa2id\x01\xa4name\xa3Ann";
     assert_eq!(&written(&ann())[..], array);
-    let mut named = BytesMut::new();
+    let mut named = Vec::new();
     MessagePack::named().write(&ann(), &mut named).unwrap();
     assert_eq!(&named[..], map);
     for format in [MessagePack::new(), MessagePack::named()] {
@@ -36,7 +36,7 @@ fn the_bytes_are_those_of_the_docs() {
 
 #[test]
 fn structs_as_maps_come_back_too() {
-    let mut frame = BytesMut::new();
+    let mut frame = Vec::new();
     MessagePack::named()
         .write(&everything(), &mut frame)
         .unwrap();

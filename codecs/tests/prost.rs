@@ -38,7 +38,7 @@ fn parsed<T: Message + Default>(frame: &'static [u8]) -> Result<T, ProtobufError
 
 #[test]
 fn the_bytes_are_those_of_the_docs() {
-    let mut to = BytesMut::from("before");
+    let mut to = b"before".to_vec();
     Protobuf.write(&hello("Ann"), &mut to).unwrap();
     assert_eq!(&to[..], b"before\x08\x01\x12\x03Ann");
     assert_eq!(

@@ -426,7 +426,7 @@ impl ParseMessage<Shout> for Loud {
 }
 
 impl WriteMessage<Shout> for Loud {
-    fn write(&self, message: &Shout, to: &mut BytesMut) -> Result<(), Quiet> {
+    fn write(&self, message: &Shout, to: &mut Vec<u8>) -> Result<(), Quiet> {
         to.extend_from_slice(message.0.as_bytes());
         Ok(())
     }

@@ -101,6 +101,7 @@ impl Delimited {
     }
 
     /// The size of a frame without its delimiter, less the `\r` of a line.
+    #[inline]
     fn payload_len(&self, frame: &[u8]) -> usize {
         match frame {
             [line @ .., b'\r'] if self.lines => line.len(),
@@ -109,12 +110,14 @@ impl Delimited {
     }
 
     /// Where the payload ends in bytes that a delimiter was written behind.
+    #[inline]
     fn first_end(&self, wire: &[u8]) -> usize {
         let end = find(wire, &self.delimiter).unwrap_or(wire.len());
         self.payload_len(&wire[..end])
     }
 
     /// Where the first delimiter of the buffer begins. What was searched isn't searched again.
+    #[inline]
     fn search(&mut self, src: &[u8]) -> Option<usize> {
         let from = self.searched.min(src.len());
         if let Some(found) = find(&src[from..], &self.delimiter) {
@@ -158,6 +161,7 @@ impl Delimited {
     }
 
     /// The frame that ends where the delimiter begins.
+    #[inline]
     fn frame(&mut self, src: &mut BytesMut, end: usize) -> Result<Bytes, DelimitedError> {
         let payload = self.payload_len(&src[..end]);
         if payload > self.most {
@@ -176,6 +180,7 @@ impl Decoder for Delimited {
     type Item = Bytes;
     type Error = DelimitedError;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, DelimitedError> {
         if self.skipping.is_some() {
             if !self.skip(src) {
@@ -218,6 +223,7 @@ impl Decoder for Delimited {
 impl Encoder<Bytes> for Delimited {
     type Error = DelimitedError;
 
+    #[inline]
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> Result<(), DelimitedError> {
         let len = payload.len();
         if len > self.most {
@@ -241,6 +247,7 @@ impl Encoder<Bytes> for Delimited {
 }
 
 /// Where `needle`, which isn't empty, begins for the first time.
+#[inline]
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
@@ -252,12 +259,39 @@ fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     }
 }
 
-/// By way of the standard library's search for a byte, which looks at many at a time.
+/// So many bytes are looked at here, and all behind them by way of the standard library, whose search is
+/// faster, and slower to begin.
+const NEAR: usize = 64;
+
+#[inline]
 fn find_byte(haystack: &[u8], byte: u8) -> Option<usize> {
-    let mut rest = haystack;
+    let (near, far) = haystack.split_at(haystack.len().min(NEAR));
+    find_near(near, byte).or_else(|| find_far(far, byte).map(|at| NEAR + at))
+}
+
+/// Eight bytes at a time: those that are `byte` become zero, and the lowest zero byte of a word is the
+/// lowest one that borrows when 1 is taken from each.
+#[inline]
+fn find_near(near: &[u8], byte: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let (words, rest) = near.as_chunks();
+    for (i, &word) in words.iter().enumerate() {
+        let other = u64::from_le_bytes(word) ^ (ONES * u64::from(byte));
+        let found = other.wrapping_sub(ONES) & !other & TOPS;
+        if found != 0 {
+            return Some(8 * i + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(|&other| other == byte)?;
+    Some(8 * words.len() + at)
+}
+
+fn find_far(far: &[u8], byte: u8) -> Option<usize> {
+    let mut rest = far;
     // Reading from a slice doesn't fail.
     let end = rest.skip_until(byte).unwrap_or(0);
-    (haystack[..end].last() == Some(&byte)).then(|| end - 1)
+    (far[..end].last() == Some(&byte)).then(|| end - 1)
 }
 
 /// What is wrong with a frame of [`Delimited`]. `at` is the byte of the stream that the frame begins
@@ -339,5 +373,23 @@ impl From<io::Error> for DelimitedError {
 impl Recoverable for DelimitedError {
     fn is_recoverable(&self) -> bool {
         matches!(self, Self::TooLong { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_byte;
+
+    #[test]
+    fn a_byte_is_found_wherever_it_is_and_the_first_one() {
+        for len in 0..200 {
+            // Around the one that is looked for, in the value and in the word.
+            let mut haystack: Vec<u8> = (0..len).map(|i| [0x0b, 0x09, 0x8a, 0x00][i % 4]).collect();
+            assert_eq!(find_byte(&haystack, b'\n'), None);
+            for at in (0..len).rev() {
+                haystack[at] = b'\n';
+                assert_eq!(find_byte(&haystack, b'\n'), Some(at), "of {len}");
+            }
+        }
     }
 }

@@ -150,6 +150,7 @@ impl<const N: usize, K: Checksum> Decoder for Envelope<N, K> {
     type Item = Enveloped<N>;
     type Error = EnvelopeError;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Enveloped<N>>, EnvelopeError> {
         let Some(header) = self.plan.header(src, self.position.get())? else {
             return Ok(None);
@@ -189,6 +190,7 @@ impl<const N: usize, K: Checksum> Decoder for Envelope<N, K> {
 impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
     type Error = EnvelopeError;
 
+    #[inline]
     fn encode(&mut self, item: Enveloped<N>, dst: &mut BytesMut) -> Result<(), EnvelopeError> {
         let Enveloped { header, payload } = item;
         let announced = self.plan.announce(payload.len())?;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use ciborium::{de, ser};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -71,7 +71,7 @@ impl<T: DeserializeOwned> ParseMessage<T> for Cbor {
 }
 
 impl<T: Serialize> WriteMessage<T> for Cbor {
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), CborError> {
-        ser::into_writer(message, to.writer()).map_err(FormatError::Write)
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), CborError> {
+        ser::into_writer(message, to).map_err(FormatError::Write)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, marker::PhantomData};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::WriteMessage;
 
@@ -55,10 +55,10 @@ impl<T, M> Encoded<T, M> {
     where
         M: WriteMessage<T>,
     {
-        let mut payload = BytesMut::new();
+        let mut payload = Vec::new();
         format.write(message, &mut payload)?;
         Ok(Self {
-            payload: payload.freeze(),
+            payload: payload.into(),
             message: PhantomData,
         })
     }

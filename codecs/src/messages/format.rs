@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// How messages stand in bytes: what [`Serde`](crate::Serde) puts on top of a frame codec.
 ///
@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 /// Numbers in decimal, one a line:
 ///
 /// ```
-/// use std::{fmt::Write, num::ParseIntError, str};
+/// use std::{io::Write, num::ParseIntError, str};
 ///
 /// use bytes::{Bytes, BytesMut};
 /// use tokio_util::codec::{Decoder, Encoder};
@@ -35,8 +35,8 @@ use bytes::{Bytes, BytesMut};
 /// }
 ///
 /// impl WriteMessage<u32> for Decimal {
-///     fn write(&self, message: &u32, to: &mut BytesMut) -> Result<(), ParseIntError> {
-///         Ok(write!(to, "{message}").expect("a BytesMut grows"))
+///     fn write(&self, message: &u32, to: &mut Vec<u8>) -> Result<(), ParseIntError> {
+///         Ok(write!(to, "{message}").expect("a Vec grows"))
 ///     }
 /// }
 ///
@@ -74,5 +74,5 @@ pub trait WriteMessage<T>: Format {
     /// # Errors
     ///
     /// The message can't be written in this format. What was appended until then is thrown away.
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), Self::Error>;
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), Self::Error>;
 }

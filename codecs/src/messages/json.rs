@@ -1,6 +1,6 @@
 //! JSON: [`Json`].
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Format, ParseMessage, Serde, WriteMessage};
@@ -62,7 +62,7 @@ impl<T: DeserializeOwned> ParseMessage<T> for Json {
 }
 
 impl<T: Serialize> WriteMessage<T> for Json {
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), serde_json::Error> {
-        serde_json::to_writer(to.writer(), message)
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+        serde_json::to_writer(to, message)
     }
 }

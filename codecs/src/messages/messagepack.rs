@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use rmp_serde::{Deserializer, Serializer, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -97,8 +97,8 @@ where
 }
 
 impl<T: Serialize> WriteMessage<T> for MessagePack {
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), MessagePackError> {
-        let mut serializer = Serializer::new(to.writer());
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), MessagePackError> {
+        let mut serializer = Serializer::new(to);
         if self.named {
             message.serialize(&mut serializer.with_struct_map())
         } else {

@@ -1,6 +1,6 @@
 //! Postcard: [`Postcard`].
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use postcard::{Deserializer, Error, ser_flavors::Flavor, serialize_with_flavor};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -65,13 +65,13 @@ impl<T: DeserializeOwned> ParseMessage<T> for Postcard {
 }
 
 impl<T: Serialize> WriteMessage<T> for Postcard {
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), PostcardError> {
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), PostcardError> {
         serialize_with_flavor(message, Append(to)).map_err(FormatError::Write)
     }
 }
 
 /// What Postcard writes to. Its own flavors either write a byte at a time or to something of `std`.
-struct Append<'a>(&'a mut BytesMut);
+struct Append<'a>(&'a mut Vec<u8>);
 
 impl Flavor for Append<'_> {
     type Output = ();
@@ -82,7 +82,7 @@ impl Flavor for Append<'_> {
     }
 
     fn try_push(&mut self, data: u8) -> postcard::Result<()> {
-        self.0.put_u8(data);
+        self.0.push(data);
         Ok(())
     }
 

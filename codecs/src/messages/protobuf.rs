@@ -1,6 +1,6 @@
 //! Protocol Buffers: [`Protobuf`].
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use prost::{DecodeError, EncodeError, Message};
 
 use super::{Format, FormatError, ParseMessage, Serde, WriteMessage};
@@ -67,7 +67,7 @@ impl<T: Message + Default> ParseMessage<T> for Protobuf {
 }
 
 impl<T: Message> WriteMessage<T> for Protobuf {
-    fn write(&self, message: &T, to: &mut BytesMut) -> Result<(), ProtobufError> {
+    fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), ProtobufError> {
         message.encode(to).map_err(FormatError::Write)
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{Encoded, Format, ParseMessage, WriteMessage, scratch};
 use crate::{
     Recoverable,
-    progress::{Decode, Progress},
+    progress::{Decoded, Progress},
 };
 
 /// A codec of messages, made of a frame codec `F` and a format `M`: it receives messages of type
@@ -115,9 +115,10 @@ where
     M: ParseMessage<In>,
 {
     /// Decodes a frame, and the message in it.
+    #[inline]
     fn step(
         &mut self,
-        decode: Decode<F>,
+        decode: impl FnOnce(&mut F, &mut BytesMut) -> Decoded<F>,
         src: &mut BytesMut,
     ) -> Result<Option<In>, SerdeError<F::Error, M::Error>> {
         let frame = self.progress.decode(decode, &mut self.frames, src);
@@ -144,10 +145,12 @@ where
     type Item = In;
     type Error = SerdeError<F::Error, M::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<In>, Self::Error> {
         self.step(F::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<In>, Self::Error> {
         self.step(F::decode_eof, src)
     }
@@ -176,6 +179,7 @@ where
 {
     type Error = SerdeError<F::Error, M::Error>;
 
+    #[inline]
     fn encode(&mut self, message: Out, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let payload = scratch::serialize(&self.format, &message)
             .map_err(|source| SerdeError::Write { source })?;
@@ -190,6 +194,7 @@ where
 {
     type Error = SerdeError<F::Error, M::Error>;
 
+    #[inline]
     fn encode(&mut self, message: Encoded<Out, M>, dst: &mut BytesMut) -> Result<(), Self::Error> {
         put(&mut self.frames, message.into_bytes(), dst)
     }

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
-use crate::progress::{Decode, Progress};
+use crate::progress::{Decoded, Progress};
 
 /// The most that is left reserved for bytes that have not come, while fewer than this many have, as
 /// with the frame codecs of this crate: what a read usually brings.
@@ -59,9 +59,10 @@ impl<C> Capped<C> {
 }
 
 impl<C: Decoder> Capped<C> {
+    #[inline]
     fn step(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         src: &mut BytesMut,
     ) -> Result<Option<C::Item>, CappedError<C::Error>> {
         let capacity = src.capacity();
@@ -85,10 +86,12 @@ impl<C: Decoder> Decoder for Capped<C> {
     type Item = C::Item;
     type Error = CappedError<C::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, Self::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, Self::Error> {
         self.step(C::decode_eof, src)
     }
@@ -97,6 +100,7 @@ impl<C: Decoder> Decoder for Capped<C> {
 impl<C: Encoder<T>, T> Encoder<T> for Capped<C> {
     type Error = CappedError<C::Error>;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let before = dst.len();
         let encoded = self.codec.encode(item, dst).map_err(CappedError::Codec);

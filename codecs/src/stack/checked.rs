@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, marker::PhantomData};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::progress::{Decode, Progress, Span};
+use crate::progress::{Decoded, Progress, Span};
 use crate::{Checksum, Recoverable};
 
 /// A frame codec whose frames end with their checksum, see [`checked`](super::CodecExt::checked).
@@ -29,9 +29,10 @@ impl<C, K> Checked<C, K> {
 }
 
 impl<C: Decoder<Item: Into<Bytes>>, K: Checksum> Checked<C, K> {
+    #[inline]
     fn step(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         src: &mut BytesMut,
     ) -> Result<Option<Bytes>, CheckedError<C::Error>> {
         let decoded = self.progress.decode(decode, &mut self.codec, src);
@@ -64,29 +65,16 @@ fn strip<K: Checksum, E>(mut frame: Bytes, span: Span) -> Result<Bytes, CheckedE
     })
 }
 
-/// The payload with room for `more` bytes behind it: itself if nobody else holds it, a copy otherwise.
-fn with_room(payload: Bytes, more: usize) -> BytesMut {
-    match payload.try_into_mut() {
-        Ok(mut own) => {
-            own.reserve(more);
-            own
-        }
-        Err(shared) => {
-            let mut copy = BytesMut::with_capacity(shared.len() + more);
-            copy.extend_from_slice(&shared);
-            copy
-        }
-    }
-}
-
 impl<C: Decoder<Item: Into<Bytes>>, K: Checksum> Decoder for Checked<C, K> {
     type Item = Bytes;
     type Error = CheckedError<C::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
         self.step(C::decode_eof, src)
     }
@@ -95,11 +83,13 @@ impl<C: Decoder<Item: Into<Bytes>>, K: Checksum> Decoder for Checked<C, K> {
 impl<C: Encoder<Bytes>, K: Checksum> Encoder<Bytes> for Checked<C, K> {
     type Error = C::Error;
 
+    #[inline]
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> Result<(), C::Error> {
         let sum = K::of(&payload);
-        let mut frame = with_room(payload, K::LEN);
+        let mut frame = Vec::with_capacity(payload.len() + sum.as_ref().len());
+        frame.extend_from_slice(&payload);
         frame.extend_from_slice(sum.as_ref());
-        self.codec.encode(frame.freeze(), dst)
+        self.codec.encode(frame.into(), dst)
     }
 }
 

@@ -15,7 +15,7 @@ pub use self::lz4::Lz4;
 #[cfg(feature = "zstd")]
 pub use self::zstd::Zstd;
 use crate::Recoverable;
-use crate::progress::{Decode, Progress};
+use crate::progress::{Decoded, Progress};
 
 /// Why a [`Compression`] can't compress or expand something.
 pub type CompressionError = Box<dyn Error + Send + Sync>;
@@ -128,9 +128,10 @@ impl<C, K: Compression> Compressed<C, K> {
 }
 
 impl<C: Decoder<Item: Into<Bytes>>, K: Compression> Compressed<C, K> {
+    #[inline]
     fn step(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         src: &mut BytesMut,
     ) -> Result<Option<Bytes>, CompressedError<C::Error>> {
         let decoded = self.progress.decode(decode, &mut self.codec, src);
@@ -145,10 +146,12 @@ impl<C: Decoder<Item: Into<Bytes>>, K: Compression> Decoder for Compressed<C, K>
     type Item = Bytes;
     type Error = CompressedError<C::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, Self::Error> {
         self.step(C::decode_eof, src)
     }
@@ -157,6 +160,7 @@ impl<C: Decoder<Item: Into<Bytes>>, K: Compression> Decoder for Compressed<C, K>
 impl<C: Encoder<Bytes>, K: Compression> Encoder<Bytes> for Compressed<C, K> {
     type Error = CompressedError<C::Error>;
 
+    #[inline]
     fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let (len, most) = (payload.len(), self.max_expanded);
         if len > most {

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
-use crate::progress::Decode;
+use crate::progress::Decoded;
 
 /// Whichever of two codecs the remote speaks, see [`either`](super::CodecExt::either); or one of two
 /// as chosen at run time: [`Either::left`], [`Either::right`].
@@ -119,7 +119,13 @@ type Step<A, B> =
     Result<Option<<A as Decoder>::Item>, EitherError<<A as Decoder>::Error, <B as Decoder>::Error>>;
 
 impl<A: Decoder, B: Decoder<Item = A::Item>> Either<A, B> {
-    fn step(&mut self, left: Decode<A>, right: Decode<B>, src: &mut BytesMut) -> Step<A, B> {
+    #[inline]
+    fn step(
+        &mut self,
+        left: impl FnOnce(&mut A, &mut BytesMut) -> Decoded<A>,
+        right: impl FnOnce(&mut B, &mut BytesMut) -> Decoded<B>,
+        src: &mut BytesMut,
+    ) -> Step<A, B> {
         match (&mut self.left.codec, &mut self.right.codec) {
             (Some(a), Some(b)) => {
                 let new = src.get(self.known..).unwrap_or_default();
@@ -227,10 +233,12 @@ impl<A: Decoder, B: Decoder<Item = A::Item>> Decoder for Either<A, B> {
     type Item = A::Item;
     type Error = EitherError<A::Error, B::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<A::Item>, Self::Error> {
         self.step(A::decode, B::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<A::Item>, Self::Error> {
         self.step(A::decode_eof, B::decode_eof, src)
     }
@@ -243,6 +251,7 @@ where
 {
     type Error = EitherError<<A as Encoder<T>>::Error, <B as Encoder<T>>::Error>;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
         match (&mut self.left.codec, &mut self.right.codec) {
             (Some(a), _) => a.encode(item, dst).map_err(EitherError::Left),

@@ -47,10 +47,12 @@ where
     type Item = U;
     type Error = C::Error;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
         Ok(self.codec.decode(src)?.map(&mut self.f))
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
         Ok(self.codec.decode_eof(src)?.map(&mut self.f))
     }
@@ -59,6 +61,7 @@ where
 impl<C: Encoder<T>, F, T> Encoder<T> for MapIn<C, F> {
     type Error = C::Error;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
         self.codec.encode(item, dst)
     }
@@ -68,10 +71,12 @@ impl<C: Decoder, F> Decoder for MapOut<C, F> {
     type Item = C::Item;
     type Error = C::Error;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
         self.codec.decode(src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
         self.codec.decode_eof(src)
     }
@@ -84,6 +89,7 @@ where
 {
     type Error = C::Error;
 
+    #[inline]
     fn encode(&mut self, item: U, dst: &mut BytesMut) -> Result<(), C::Error> {
         self.codec.encode((self.f)(item), dst)
     }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::progress::Decode;
+use crate::progress::Decoded;
 
 /// The most that is held of what a codec has consumed without yielding an item yet. Codecs that consume
 /// more are throwing it away, or hold it themselves; the tap gets it in pieces then.
@@ -77,7 +77,12 @@ where
     C: Decoder<Error: Error + 'static>,
     F: FnMut(Passed<'_, C::Item>),
 {
-    fn step(&mut self, decode: Decode<C>, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
+    #[inline]
+    fn step(
+        &mut self,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
+        src: &mut BytesMut,
+    ) -> Result<Option<C::Item>, C::Error> {
         self.mirror.follow(src);
         let before = src.len();
         let result = decode(&mut self.codec, src);
@@ -102,10 +107,12 @@ where
     type Item = C::Item;
     type Error = C::Error;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<C::Item>, C::Error> {
         self.step(C::decode_eof, src)
     }
@@ -118,6 +125,7 @@ where
 {
     type Error = <C as Encoder<T>>::Error;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let before = dst.len();
         let result = self.codec.encode(item, dst);

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
-use crate::progress::Decode;
+use crate::progress::Decoded;
 
 /// A codec whose bad frames are items, see [`tolerant`](super::CodecExt::tolerant).
 #[derive(Debug, Clone)]
@@ -31,9 +31,10 @@ impl<C> Tolerant<C> {
 
 impl<C: Decoder<Error: Recoverable>> Tolerant<C> {
     #[expect(clippy::type_complexity, reason = "it is what a Decoder returns")]
+    #[inline]
     fn step(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         src: &mut BytesMut,
     ) -> Result<Option<Result<C::Item, C::Error>>, TolerantError<C::Error>> {
         match decode(&mut self.codec, src) {
@@ -65,10 +66,12 @@ impl<C: Decoder<Error: Recoverable>> Decoder for Tolerant<C> {
     type Item = Result<C::Item, C::Error>;
     type Error = TolerantError<C::Error>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Self::Item>, Self::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Self::Item>, Self::Error> {
         self.step(C::decode_eof, src)
     }
@@ -77,6 +80,7 @@ impl<C: Decoder<Error: Recoverable>> Decoder for Tolerant<C> {
 impl<C: Encoder<T>, T> Encoder<T> for Tolerant<C> {
     type Error = C::Error;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
         self.codec.encode(item, dst)
     }

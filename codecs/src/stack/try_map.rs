@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
-use crate::progress::{Decode, Progress};
+use crate::progress::{Decoded, Progress};
 
 /// A codec whose decoded items go through a function that may refuse them, see
 /// [`try_map`](super::CodecExt::try_map).
@@ -31,9 +31,10 @@ impl<C, F> TryMap<C, F> {
 }
 
 impl<C: Decoder, F> TryMap<C, F> {
+    #[inline]
     fn step<U, X>(
         &mut self,
-        decode: Decode<C>,
+        decode: impl FnOnce(&mut C, &mut BytesMut) -> Decoded<C>,
         src: &mut BytesMut,
     ) -> Result<Option<U>, TryMapError<C::Error, X>>
     where
@@ -57,10 +58,12 @@ where
     type Item = U;
     type Error = TryMapError<C::Error, X>;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<U>, Self::Error> {
         self.step(C::decode, src)
     }
 
+    #[inline]
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<U>, Self::Error> {
         self.step(C::decode_eof, src)
     }
@@ -69,6 +72,7 @@ where
 impl<C: Encoder<T>, F, T> Encoder<T> for TryMap<C, F> {
     type Error = C::Error;
 
+    #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
         self.codec.encode(item, dst)
     }
