@@ -352,6 +352,39 @@ fn after_a_failed_encode_the_encoder_fails_for_ever() {
 }
 
 #[test]
+fn a_failed_encode_begins_the_numbers_of_messages_anew() {
+    /// Each frame is of one byte more, the last: its number.
+    fn decode(state: &mut State, src: &mut BytesMut) -> io::Result<Option<Bytes>> {
+        let Some(mut item) = sound_decode(state, src)? else {
+            return Ok(None);
+        };
+        let number = item.split_off(item.len().saturating_sub(1));
+        state.calls += 1;
+        match number[..] == [state.calls as u8] {
+            true => Ok(Some(item)),
+            false => error("out of order"),
+        }
+    }
+    let planted = || {
+        let mut planted = Planted {
+            decode,
+            encode: |state, message, dst| {
+                if message.len() >= state.cap {
+                    state.calls = 0;
+                    return error("too long");
+                }
+                state.calls += 1;
+                sound_encode(state, &[message, &[state.calls as u8]].concat(), dst)
+            },
+            ..Planted::sound()
+        };
+        planted.state.cap = CAP + 1;
+        planted
+    };
+    caught_by(Law::FailedEncode, planted);
+}
+
+#[test]
 fn the_decoders_cap_is_off_by_one() {
     fn decode(state: &mut State, src: &mut BytesMut) -> io::Result<Option<Bytes>> {
         state.cap = CAP + 1;
