@@ -68,10 +68,14 @@ where
         Ok(())
     }
 
-    /// The same violation by fewer bytes.
+    /// The same violation by fewer bytes, and fewer cuts.
     fn least(&self, input: Vec<u8>, cuts: &[usize], broken: Violation) -> Violation {
         let input = fewest(input, |input| self.is_harmless(input, cuts).is_err());
-        self.is_harmless(&input, cuts).err().unwrap_or(broken)
+        let within = cuts.iter().copied().filter(|&cut| cut < input.len());
+        let cuts = fewest(within.collect(), |cuts| {
+            self.is_harmless(&input, cuts).is_err()
+        });
+        self.is_harmless(&input, &cuts).err().unwrap_or(broken)
     }
 
     /// Any bytes, whole and split: it neither panics nor goes on for ever, and comes to the same.
