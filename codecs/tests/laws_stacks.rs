@@ -1,10 +1,10 @@
 //! The layers, alone and stacked, through the laws.
 
 use bytes::Bytes;
-use tokio_util::codec::{Decoder, LengthDelimitedCodec};
+use tokio_util::codec::{Decoder, LengthDelimitedCodec, LinesCodec};
 use wattle_codecs::{
     CodecExt, Crc32, Delimited, Either, Length, Lz4, Prefixed, Recoverable, Zstd,
-    laws::{Checkable, Law, Laws, Violation},
+    laws::{self, Checkable, Law, Laws, Violation},
 };
 
 const MOST: usize = 2_000;
@@ -69,6 +69,31 @@ fn compressed_with_lz4_keeps_the_laws() -> Result<(), Violation> {
 fn compressed_with_zstd_keeps_the_laws() -> Result<(), Violation> {
     let zstd = |most| frames(WIDE).compressed(Zstd::default(), most);
     laws(zstd).cap(2 + WIDE).cases(16).check()
+}
+
+#[test]
+fn capped_keeps_the_laws() -> Result<(), Violation> {
+    laws(|most| frames(WIDE).capped(2 + most)).check()
+}
+
+/// The first byte says one split, the second a first read of 18 bytes, beyond the cap.
+#[test]
+fn a_bad_frame_beyond_the_cap_is_beyond_the_cap_in_one_read_too() -> Result<(), Violation> {
+    let codec = || frames(WIDE).checked::<Crc32>().capped(16);
+    let bad = [&[1, 17, 0, 20][..], &[0x5a; 20]].concat();
+    laws::fuzz(codec, &bad)
+}
+
+#[test]
+fn capped_lines_keep_the_laws() -> Result<(), Violation> {
+    let lines = |most: usize| LinesCodec::new().capped(most + 1);
+    let texts = ["a", "", "two words", "ünïcödé"].map(str::to_owned);
+    Laws::new(move || lines(32), texts)
+        .cap(33)
+        .oversized(["x".repeat(33), "x".repeat(500)])
+        .uncapped(LinesCodec::new)
+        .last_frame_may_be_open()
+        .check()
 }
 
 /// What it reserves for a moment isn't seen; what it keeps is.
