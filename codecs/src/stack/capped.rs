@@ -45,9 +45,13 @@ impl<C> Capped<C> {
         Ok(())
     }
 
-    /// Frees what the inner codec has reserved for a frame beyond what the cap leaves of it, and
-    /// beyond as many bytes as have come. A `BytesMut` doesn't shrink, so it is replaced.
-    fn give_back(&self, src: &mut BytesMut, missing: usize) {
+    /// Frees what the inner codec has reserved for a frame, if that is more than there was and more than
+    /// the cap leaves of it, or than as many bytes as have come. A `BytesMut` doesn't shrink, so it is
+    /// replaced.
+    fn give_back(&self, src: &mut BytesMut, before: usize, missing: usize) {
+        if src.capacity() <= before {
+            return;
+        }
         let fitting = src.len() + missing.min(src.len().max(ROOM_AHEAD));
         // Twice: that is how `BytesMut` grows.
         if src.capacity() > self.block.max(2 * fitting) {
@@ -67,18 +71,32 @@ impl<C: Decoder> Capped<C> {
     ) -> Result<Option<C::Item>, CappedError<C::Error>> {
         let capacity = src.capacity();
         self.block = self.block.max(capacity.min(ROOM_AHEAD));
-        let decoded = self.progress.decode(decode, &mut self.codec, src);
-        if let Some((item, span)) = decoded.map_err(CappedError::Codec)? {
-            self.check(span.at, span.len)?;
-            return Ok(Some(item));
+        let (begun, before) = (self.progress.begun(), src.len());
+        match self.progress.decode(decode, &mut self.codec, src) {
+            Ok(Some((item, span))) => self.check(span.at, span.len).map(|()| Some(item)),
+            Ok(None) => self.wait(src, capacity).map(|()| None),
+            Err(error) => {
+                let consumed = begun.len + before.saturating_sub(src.len()) as u64;
+                self.give_back(src, capacity, 0);
+                // A bad frame beyond the cap is beyond it, whether or not the codec could go on.
+                self.check(begun.at, consumed)?;
+                Err(CappedError::Codec(error))
+            }
         }
+    }
+
+    /// What came of a frame has to fit, and no more is made room for than may follow.
+    fn wait(&mut self, src: &mut BytesMut, capacity: usize) -> Result<(), CappedError<C::Error>> {
         let begun = self.progress.begun();
         let came = begun.len + src.len() as u64;
-        self.check(begun.at, came)?;
-        if src.capacity() > capacity {
-            self.give_back(src, self.most - came as usize);
-        }
-        Ok(None)
+        let fits = self.check(begun.at, came);
+        let rest = if fits.is_ok() {
+            self.most - came as usize
+        } else {
+            0
+        };
+        self.give_back(src, capacity, rest);
+        fits
     }
 }
 
