@@ -318,10 +318,8 @@ async fn our_client_talks_to_s_server() {
             let client = connect(addr, stage.ca.client(versions, None)).await;
             let mut client = client.unwrap();
             assert_eq!(tls::alpn(&client), Some(ALPN.as_bytes()));
-            assert_eq!(
-                tls::peer_certificates(&client),
-                [stage.server.certificate.clone()]
-            );
+            let shown = tls::peer_certificates(&client);
+            assert_eq!(shown.first(), Some(&stage.server.certificate));
             reverse(&mut client).await;
             SinkExt::<&str>::close(&mut client).await.unwrap();
             assert!(server.end().await.status.success());
