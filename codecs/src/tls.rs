@@ -38,8 +38,8 @@
 //!
 //! - **In TLS 1.3 a client is done before the server has looked at its certificate.** So a
 //!   [`connect`] that succeeded doesn't mean that the server will have us: its refusal is the error
-//!   of the first read, as an `io::Error` within the codec's. [`TlsError::from`] makes it
-//!   [`RemoteRefused`](TlsError::RemoteRefused) again. What the client wrote until then is lost. A
+//!   of the first read, as an `io::Error` within the codec's (and `Reason::Io` of a `wattle`
+//!   connection). [`TlsError::from`] makes it [`RemoteRefused`](TlsError::RemoteRefused) again. What the client wrote until then is lost. A
 //!   protocol in which the server speaks first knows at once.
 //! - **A stream that is cut off isn't one that ends.** A remote that closes properly says so
 //!   (`close_notify`), and the session ends with `None`. If the connection ends without that, as when

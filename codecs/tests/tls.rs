@@ -309,11 +309,13 @@ async fn in_tls_1_3_a_client_learns_in_its_first_read_that_it_is_refused() {
             error => panic!("{error}"),
         }
         let mut client = client.expect("the client is done before");
-        let error = TlsError::from(end_of(&mut client).await);
-        let TlsError::RemoteRefused { alert } = error else {
-            panic!("{error}");
-        };
-        assert_eq!(alert, expected);
+        let error = end_of(&mut client).await;
+        for error in [TlsError::from(&error), TlsError::from(error)] {
+            let TlsError::RemoteRefused { alert } = error else {
+                panic!("{error}");
+            };
+            assert_eq!(alert, expected);
+        }
     }
 }
 
@@ -640,6 +642,7 @@ async fn a_session_that_is_cut_off_fails() {
         assert_eq!(server.next().await.unwrap().unwrap(), "last");
         let error = end_of(&mut server).await;
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(matches!(TlsError::from(&error), TlsError::Ended));
         assert!(matches!(TlsError::from(error), TlsError::Ended));
     }
 }
@@ -690,6 +693,7 @@ async fn an_error_of_the_transport_is_told_with_its_kind() {
     };
     assert_eq!(inner.kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(error.to_string(), reset().to_string());
+    assert_eq!(TlsError::from(inner).to_string(), reset().to_string());
     assert!(error.source().is_none());
 }
 

@@ -124,6 +124,18 @@ impl From<io::Error> for TlsError {
     }
 }
 
+/// The same for an error that somebody else has too, as `wattle`'s `Reason::Io`. One of the
+/// transport's is made again, with its kind and its text.
+impl From<&io::Error> for TlsError {
+    fn from(error: &io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        match inner.cloned() {
+            Some::<rustls::Error>(inner) => inner.into(),
+            None => io::Error::new(error.kind(), error.to_string()).into(),
+        }
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
