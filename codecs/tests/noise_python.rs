@@ -61,7 +61,7 @@ impl Agreement {
         if self.known && initiator {
             noise = noise.remote(keypair(2).public());
         }
-        for psk in self.psk {
+        if let Some(psk) = self.psk {
             let position = self
                 .name
                 .split("psk")
@@ -96,10 +96,10 @@ impl Agreement {
         if self.known && initiator {
             option("--remote", keypair(1).public().to_string());
         }
-        for psk in self.psk {
+        if let Some(psk) = self.psk {
             option("--psk", hex(&psk));
         }
-        for every in self.rekey_every {
+        if let Some(every) = self.rekey_every {
             option("--rekey-every", every.to_string());
         }
         arguments

@@ -10,32 +10,35 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
-use tokio_util::codec::Framed;
-use wattle_codecs::noise::{
-    Handshake, Keypair, Noise, NoiseCodec, NoiseError, Session,
-    snow::{Builder, HandshakeState},
+use tokio_util::codec::{Decoder, Encoder, Framed};
+use wattle_codecs::{
+    Recoverable,
+    noise::{
+        Handshake, Keypair, Noise, NoiseCodec, NoiseError, Session,
+        snow::{Builder, HandshakeState},
+    },
 };
 
-pub type Ended = Result<Session<DuplexStream>, NoiseError>;
+pub(crate) type Ended = Result<Session<DuplexStream>, NoiseError>;
 
 /// A cap that no test but those of caps comes near.
-pub const MOST: usize = 1 << 20;
+pub(crate) const MOST: usize = 1 << 20;
 
-pub fn keypair(seed: u8) -> Keypair {
+pub(crate) fn keypair(seed: u8) -> Keypair {
     Keypair::from_private([seed; 32]).expect("a key")
 }
 
 /// Runs both sides over a pipe of a few bytes, so that hardly a read or write is whole.
-pub async fn run(initiator: &Noise, responder: &Noise) -> (Ended, Ended) {
+pub(crate) async fn run(initiator: &Noise, responder: &Noise) -> (Ended, Ended) {
     let (ours, theirs) = tokio::io::duplex(7);
     tokio::join!(initiator.initiate(ours), responder.respond(theirs))
 }
 
 /// The same where both succeed.
-pub async fn sessions(
+pub(crate) async fn sessions(
     initiator: &Noise,
     responder: &Noise,
 ) -> (Session<DuplexStream>, Session<DuplexStream>) {
@@ -44,7 +47,7 @@ pub async fn sessions(
 }
 
 /// Sends a message while the other side reads, and says what comes.
-pub async fn talk(
+pub(crate) async fn talk(
     from: &mut Framed<DuplexStream, NoiseCodec>,
     to: &mut Framed<DuplexStream, NoiseCodec>,
     message: impl Into<Bytes>,
@@ -55,7 +58,7 @@ pub async fn talk(
 }
 
 /// The codecs of a session that the two agreed on.
-pub async fn codecs(initiator: &Noise, responder: &Noise) -> (NoiseCodec, NoiseCodec) {
+pub(crate) async fn codecs(initiator: &Noise, responder: &Noise) -> (NoiseCodec, NoiseCodec) {
     let (pea, bean) = sessions(initiator, responder).await;
     (
         pea.framed.into_parts().codec,
@@ -63,9 +66,52 @@ pub async fn codecs(initiator: &Noise, responder: &Noise) -> (NoiseCodec, NoiseC
     )
 }
 
+/// The most that a Noise message carries.
+pub(crate) const FULL: usize = 65_519;
+
+/// What a frame has on top of its message: length and tag.
+pub(crate) const EXTRA: usize = 2 + 16;
+
+pub(crate) async fn pair_of(most: usize) -> (NoiseCodec, NoiseCodec) {
+    codecs(&Noise::nn(most), &Noise::nn(most)).await
+}
+
+pub(crate) async fn pair() -> (NoiseCodec, NoiseCodec) {
+    pair_of(MOST).await
+}
+
+pub(crate) fn encoded(codec: &mut NoiseCodec, message: impl Into<Bytes>) -> BytesMut {
+    let mut wire = BytesMut::new();
+    codec.encode(message.into(), &mut wire).expect("encoded");
+    wire
+}
+
+pub(crate) fn decoded(
+    codec: &mut NoiseCodec,
+    wire: impl AsRef<[u8]>,
+) -> Result<Option<Bytes>, NoiseError> {
+    let mut wire = BytesMut::from(wire.as_ref());
+    let decoded = codec.decode(&mut wire);
+    if let Ok(Some(_)) = &decoded {
+        assert!(wire.is_empty(), "{} bytes are left", wire.len());
+    }
+    decoded
+}
+
+/// The error of a frame.
+pub(crate) fn refused(codec: &mut NoiseCodec, wire: impl AsRef<[u8]>) -> NoiseError {
+    let error = decoded(codec, wire).expect_err("refused");
+    assert!(!error.is_recoverable());
+    error
+}
+
+pub(crate) fn pattern(len: usize) -> Bytes {
+    (0..len).map(|i| (i / 251) as u8 ^ i as u8).collect()
+}
+
 /// The initiator or the responder of `Noise_XX_25519_ChaChaPoly_BLAKE2s` with keys that are the same
 /// each time, the ephemeral ones too, so that what a side sends can be sent to the other one later.
-pub fn fixed(initiator: bool) -> Handshake {
+pub(crate) fn fixed(initiator: bool) -> Handshake {
     Handshake::new(fixed_state(initiator), MOST)
 }
 
@@ -86,7 +132,7 @@ fn fixed_state(initiator: bool) -> HandshakeState {
 }
 
 /// All that the initiator and the responder of a [`fixed`] handshake send: 34 + 66 and 98 bytes.
-pub async fn handshake_bytes() -> (Vec<u8>, Vec<u8>) {
+pub(crate) async fn handshake_bytes() -> (Vec<u8>, Vec<u8>) {
     let mut sent = (Vec::new(), Vec::new());
     for initiator in [true, false, true] {
         let (ours, theirs) = if initiator {
@@ -104,7 +150,7 @@ pub async fn handshake_bytes() -> (Vec<u8>, Vec<u8>) {
 
 /// A stream that reads chunk after chunk, whatever is written, and then ends; it keeps what is written.
 #[derive(Debug, Default, Clone)]
-pub struct Script {
+pub(crate) struct Script {
     chunks: VecDeque<Bytes>,
     written: Arc<Mutex<Vec<u8>>>,
     /// The most room that was offered to a read.
@@ -112,7 +158,7 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn new<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> Self {
+    pub(crate) fn new<C: AsRef<[u8]>>(chunks: impl IntoIterator<Item = C>) -> Self {
         let chunks = chunks
             .into_iter()
             .map(|chunk| Bytes::copy_from_slice(chunk.as_ref()))
@@ -123,11 +169,11 @@ impl Script {
         }
     }
 
-    pub fn written(&self) -> Vec<u8> {
+    pub(crate) fn written(&self) -> Vec<u8> {
         self.written.lock().expect("written").clone()
     }
 
-    pub fn room(&self) -> usize {
+    pub(crate) fn room(&self) -> usize {
         *self.room.lock().expect("room")
     }
 }
