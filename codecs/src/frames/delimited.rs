@@ -109,11 +109,19 @@ impl Delimited {
         }
     }
 
-    /// Where the payload ends in bytes that a delimiter was written behind.
+    /// Where a payload ends for the other side, when the delimiter is written behind it: the first one
+    /// may be inside, or begin in the payload and end behind it.
     #[inline]
-    fn first_end(&self, wire: &[u8]) -> usize {
-        let end = find(wire, &self.delimiter).unwrap_or(wire.len());
-        self.payload_len(&wire[..end])
+    fn first_end(&self, payload: &[u8]) -> usize {
+        let delimiter = &self.delimiter[..];
+        let across = || {
+            let begun = (1..delimiter.len()).rev().find(|&begun| {
+                payload.ends_with(&delimiter[..begun]) && delimiter.starts_with(&delimiter[begun..])
+            })?;
+            Some(payload.len() - begun)
+        };
+        let end = find(payload, delimiter).or_else(across);
+        self.payload_len(&payload[..end.unwrap_or(payload.len())])
     }
 
     /// Where the first delimiter of the buffer begins. What was searched isn't searched again.
@@ -232,16 +240,13 @@ impl Encoder<Bytes> for Delimited {
                 most: self.most,
             });
         }
-        let start = dst.len();
+        let end = self.first_end(&payload);
+        if end < len {
+            return Err(DelimitedError::ContainsDelimiter { position: end });
+        }
         dst.reserve(len + self.delimiter.len());
         dst.extend_from_slice(&payload);
         dst.extend_from_slice(&self.delimiter);
-        // As the other side will see it: the delimiter may begin in the payload and end behind it.
-        let end = self.first_end(&dst[start..]);
-        if end < len {
-            dst.truncate(start);
-            return Err(DelimitedError::ContainsDelimiter { position: end });
-        }
         Ok(())
     }
 }
