@@ -133,3 +133,8 @@ pub use frames::*;
 pub use messages::*;
 pub use recoverable::Recoverable;
 pub use stack::*;
+
+/// The examples of the README, as tests.
+#[cfg(all(doctest, feature = "crc32", feature = "lz4", feature = "postcard"))]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
