@@ -6,7 +6,7 @@ use std::{
     io::{self, BufRead},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::{Recoverable, position::Position};
@@ -177,10 +177,10 @@ impl Delimited {
             self.consume(src, end + self.delimiter.len());
             return Err(error);
         }
-        let frame = src.split_to(payload).freeze();
-        src.advance(end - payload + self.delimiter.len());
+        let mut frame = src.split_to(end + self.delimiter.len());
+        frame.truncate(payload);
         self.position.advance(end + self.delimiter.len());
-        Ok(frame)
+        Ok(frame.freeze())
     }
 }
 
@@ -246,7 +246,10 @@ impl Encoder<Bytes> for Delimited {
         }
         dst.reserve(len + self.delimiter.len());
         dst.extend_from_slice(&payload);
-        dst.extend_from_slice(&self.delimiter);
+        match self.delimiter[..] {
+            [byte] => dst.put_u8(byte),
+            ref more => dst.extend_from_slice(more),
+        }
         Ok(())
     }
 }
@@ -271,25 +274,37 @@ const NEAR: usize = 64;
 #[inline]
 fn find_byte(haystack: &[u8], byte: u8) -> Option<usize> {
     let (near, far) = haystack.split_at(haystack.len().min(NEAR));
-    find_near(near, byte).or_else(|| find_far(far, byte).map(|at| NEAR + at))
+    let found = find_near(near, byte);
+    if found.is_some() || far.is_empty() {
+        return found;
+    }
+    Some(NEAR + find_far(far, byte)?)
 }
 
-/// Eight bytes at a time: those that are `byte` become zero, and the lowest zero byte of a word is the
-/// lowest one that borrows when 1 is taken from each.
+/// Eight bytes at a time, the last eight overlapping those before.
 #[inline]
 fn find_near(near: &[u8], byte: u8) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
     let (words, rest) = near.as_chunks();
     for (i, &word) in words.iter().enumerate() {
-        let other = u64::from_le_bytes(word) ^ (ONES * u64::from(byte));
-        let found = other.wrapping_sub(ONES) & !other & TOPS;
-        if found != 0 {
-            return Some(8 * i + found.trailing_zeros() as usize / 8);
+        if let Some(at) = find_in_word(word, byte) {
+            return Some(8 * i + at);
         }
     }
-    let at = rest.iter().position(|&other| other == byte)?;
-    Some(8 * words.len() + at)
+    match near.last_chunk() {
+        Some(&last) => find_in_word(last, byte).map(|at| near.len() - 8 + at),
+        None => rest.iter().position(|&other| other == byte),
+    }
+}
+
+/// The bytes that are `byte` become zero, and the lowest zero byte is the lowest one that borrows when 1
+/// is taken from each.
+#[inline]
+fn find_in_word(word: [u8; 8], byte: u8) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
+    let other = u64::from_le_bytes(word) ^ (ONES * u64::from(byte));
+    let found = other.wrapping_sub(ONES) & !other & TOPS;
+    (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
 fn find_far(far: &[u8], byte: u8) -> Option<usize> {

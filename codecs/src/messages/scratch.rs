@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::WriteMessage;
 
-/// The largest scratch buffer that a thread keeps. Most messages are far smaller; a larger one
-/// costs allocations, which are little beside the writing of it.
-const KEPT: usize = 64 * 1024;
+/// The largest scratch buffer that a thread keeps. Most messages are far smaller; to copy a larger one
+/// would cost more than the allocations that it saves.
+const KEPT: usize = 16 * 1024;
 
 thread_local! {
     /// One for the thread instead of one for the connection, so that an idle connection holds none.
