@@ -434,13 +434,12 @@ pub trait CodecExt: Decoder + Sized {
         Either::new(self, other)
     }
 
-    /// Shows all that passes to `tap`, for logs and captures: each item with the bytes that it was
-    /// on the wire, the bytes of what is sent, and the errors. Where in a stack it stands decides whose items and errors;
+    /// Shows all that passes to `tap`, for logs and captures: each item that comes with the bytes that it was
+    /// on the wire, each that is sent and the bytes that it becomes, and the errors. Where in a stack it stands decides whose items and errors;
     /// right at the wire, they are those of the frames (still compressed, or encrypted), as the last layer,
     /// they are the messages. The bytes are those of the wire everywhere.
     ///
-    /// A message that is sent is shown as bytes only, as the codec takes it; to see it before that,
-    /// use [`map_out`](Self::map_out) with a function that returns what it was given.
+    /// A codec that encodes several types encodes one when it is tapped: that which the tap is shown.
     ///
     /// The bytes that come are copied once, as the codec may be done with them when the item is there. At most
     /// what is in the read buffer and 64 KiB are held. `tap` runs within `decode` and `encode` and so should be quick.
@@ -455,19 +454,22 @@ pub trait CodecExt: Decoder + Sized {
     /// let mut log = Vec::new();
     /// let mut codec = LinesCodec::new_with_max_length(80).tapped(|passed| match passed {
     ///     Passed::Decoded { wire, message } => log.push(format!("{wire:?} is {message:?}")),
-    ///     Passed::Encoded { wire } => log.push(format!("{wire:?} sent")),
+    ///     Passed::Encoding { message } => log.push(format!("to send: {message:?}")),
+    ///     Passed::Encoded { wire } => log.push(format!("sent: {wire:?}")),
     ///     other => log.push(format!("{other:?}")),
     /// });
     /// codec.decode(&mut "pea\n".into())?;
     /// codec.encode("pod", &mut BytesMut::new())?;
     /// drop(codec);
-    /// assert_eq!(log, [r#"[112, 101, 97, 10] is "pea""#, "[112, 111, 100, 10] sent"]);
+    /// assert_eq!(log[0], r#"[112, 101, 97, 10] is "pea""#);
+    /// assert_eq!(log[1..], [r#"to send: "pod""#, "sent: [112, 111, 100, 10]"]);
     /// # Ok::<(), tokio_util::codec::LinesCodecError>(())
     /// ```
-    fn tapped<F>(self, tap: F) -> Tapped<Self, F>
+    fn tapped<F, Out>(self, tap: F) -> Tapped<Self, F, Out>
     where
-        Self::Error: Error + 'static,
-        F: FnMut(Passed<'_, Self::Item>),
+        Self: Encoder<Out>,
+        <Self as Decoder>::Error: Error + 'static,
+        F: FnMut(Passed<'_, Self::Item, Out>),
     {
         Tapped::new(self, tap)
     }

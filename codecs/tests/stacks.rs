@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec, LinesCodec};
 use wattle_codecs::{
-    CappedError, CheckedError, Checksum, CodecExt, CompressedError, Crc32, Length, Lz4, Prefixed,
-    PrefixedError, Recoverable, TolerantError, Zstd, laws::Laws,
+    CappedError, CheckedError, Checksum, CodecExt, CompressedError, Crc32, Length, Lz4, Passed,
+    Prefixed, PrefixedError, Recoverable, TolerantError, Zstd, laws::Laws,
 };
 
 const TEXT: &str = "wattle wattle wattle wattle";
@@ -192,7 +192,7 @@ fn a_stack_decodes_the_same_at_every_split_and_errs_at_every_truncated_end() {
     let stack = || {
         LengthDelimitedCodec::new()
             .capped(1000)
-            .tapped(|_| ())
+            .tapped(|_: Passed<'_, _, Bytes>| ())
             .checked::<Crc32>()
             .compressed(Lz4, 1000)
             .either(LinesCodec::new_with_max_length(10).map_in(Bytes::from))

@@ -7,13 +7,14 @@ use tokio_util::codec::{BytesCodec, Decoder, Encoder, LengthDelimitedCodec, Line
 use wattle_codecs::{CodecExt, Length, Passed, Prefixed, Tapped};
 
 /// What was shown, in words.
-fn told<In: Debug>(passed: Passed<'_, In>) -> String {
+fn told<In: Debug, Out: Debug>(passed: Passed<'_, In, Out>) -> String {
     let text = |wire: &[u8]| wire.escape_ascii().to_string();
     match passed {
         Passed::Decoded { wire, message } => format!("{} is {message:?}", text(wire)),
         Passed::DecodeFailed { wire, rest, error } => {
             format!("{} then {}: {error}", text(wire), text(rest))
         }
+        Passed::Encoding { message } => format!("to send {message:?}"),
         Passed::Encoded { wire } => format!("sent {}", text(wire)),
         Passed::EncodeFailed { error } => format!("not sent: {error}"),
         Passed::Consumed { wire } => format!("consumed {}", wire.len()),
@@ -22,20 +23,19 @@ fn told<In: Debug>(passed: Passed<'_, In>) -> String {
 }
 
 #[expect(clippy::type_complexity, reason = "it is said once")]
-fn tap<C>(
+fn tap<C, Out>(
     codec: C,
 ) -> (
-    Tapped<C, impl FnMut(Passed<'_, C::Item>)>,
+    Tapped<C, impl FnMut(Passed<'_, C::Item, Out>), Out>,
     mpsc::Receiver<String>,
 )
 where
-    C: Decoder<Item: Debug, Error: std::error::Error + 'static>,
+    C: Decoder<Item: Debug, Error: std::error::Error + 'static> + Encoder<Out>,
+    Out: Debug,
 {
     let (tx, rx) = mpsc::channel();
-    (
-        codec.tapped(move |passed: Passed<'_, C::Item>| tx.send(told(passed)).unwrap()),
-        rx,
-    )
+    let tap = move |passed: Passed<'_, C::Item, Out>| tx.send(told(passed)).unwrap();
+    (codec.tapped(tap), rx)
 }
 
 fn all(rx: &mpsc::Receiver<String>) -> Vec<String> {
@@ -50,7 +50,10 @@ fn one_byte() -> LengthDelimitedCodec {
 
 #[test]
 fn each_item_comes_with_exactly_its_bytes_at_every_split() {
-    fn check<C: Decoder<Item: Debug, Error: std::error::Error + 'static>>(make: impl Fn() -> C) {
+    fn check<C>(make: impl Fn() -> C)
+    where
+        C: Decoder<Item: Debug, Error: std::error::Error + 'static> + Encoder<Bytes>,
+    {
         let wire = b"\x03pea\0\x04bean\x05ca";
         let expected = [
             r#"\x03pea is b"pea""#,
@@ -58,7 +61,7 @@ fn each_item_comes_with_exactly_its_bytes_at_every_split() {
             r#"\x04bean is b"bean""#,
         ];
         for size in 1..=wire.len() {
-            let (mut codec, rx) = tap(make());
+            let (mut codec, rx) = tap::<_, Bytes>(make());
             let mut src = BytesMut::new();
             for portion in wire.chunks(size) {
                 src.extend_from_slice(portion);
@@ -77,7 +80,7 @@ fn each_item_comes_with_exactly_its_bytes_at_every_split() {
 
 #[test]
 fn what_a_codec_skips_belongs_to_the_item_behind_it() {
-    let (mut codec, rx) = tap(LinesCodec::new_with_max_length(3));
+    let (mut codec, rx) = tap::<_, &str>(LinesCodec::new_with_max_length(3));
     let mut src = BytesMut::from("beans");
     assert!(codec.decode(&mut src).is_err());
     assert!(codec.decode(&mut src).unwrap().is_none());
@@ -116,7 +119,7 @@ fn an_error_comes_with_what_was_consumed_and_what_is_left() {
 
 #[test]
 fn the_end_of_the_stream_is_shown_as_the_codec_sees_it() {
-    let (mut codec, rx) = tap(LinesCodec::new_with_max_length(80));
+    let (mut codec, rx) = tap::<_, &str>(LinesCodec::new_with_max_length(80));
     let mut src = BytesMut::from("pea\npod");
     assert!(codec.decode(&mut src).unwrap().is_some());
     assert!(codec.decode(&mut src).unwrap().is_none());
@@ -133,7 +136,7 @@ fn the_end_of_the_stream_is_shown_as_the_codec_sees_it() {
 }
 
 #[test]
-fn what_is_sent_is_shown_as_bytes_and_what_cannot_be_sent_as_its_error() {
+fn what_is_sent_is_shown_with_its_bytes_and_what_cannot_be_sent_with_its_error() {
     let (mut codec, rx) = tap(Prefixed::new(Length::U8, 3));
     let mut dst = BytesMut::from("before");
     codec.encode(Bytes::from("pea"), &mut dst).unwrap();
@@ -143,20 +146,27 @@ fn what_is_sent_is_shown_as_bytes_and_what_cannot_be_sent_as_its_error() {
     assert_eq!(
         all(&rx),
         [
+            r#"to send b"pea""#,
             r"sent \x03pea",
+            r#"to send b"""#,
             r"sent \x00",
+            r#"to send b"bean""#,
             "not sent: a payload of 4 bytes to send, expected at most 3"
         ]
     );
 }
 
 #[test]
-fn a_codec_that_encodes_many_types_still_does() {
-    let (mut codec, rx) = tap(LinesCodec::new_with_max_length(80));
-    let mut dst = BytesMut::new();
-    codec.encode("pea", &mut dst).unwrap();
-    codec.encode("pod".to_owned(), &mut dst).unwrap();
-    assert_eq!(all(&rx), [r"sent pea\n", r"sent pod\n"]);
+fn a_codec_that_encodes_many_types_encodes_the_one_that_is_shown() {
+    let lines = || LinesCodec::new_with_max_length(80);
+    let (mut borrowed, rx) = tap(lines());
+    borrowed.encode("pea", &mut BytesMut::new()).unwrap();
+    assert_eq!(all(&rx), [r#"to send "pea""#, r"sent pea\n"]);
+    let (mut owned, rx) = tap(lines());
+    owned
+        .encode("pod".to_owned(), &mut BytesMut::new())
+        .unwrap();
+    assert_eq!(all(&rx), [r#"to send "pod""#, r"sent pod\n"]);
 }
 
 #[test]
@@ -181,12 +191,12 @@ fn an_encoder_that_fails_half_way_leaves_no_bytes() {
     let mut dst = BytesMut::from("before");
     assert!(codec.encode((), &mut dst).is_err());
     assert_eq!(dst, "before");
-    assert_eq!(all(&rx), ["not sent: no"]);
+    assert_eq!(all(&rx), ["to send ()", "not sent: no"]);
 }
 
 #[test]
 fn what_is_thrown_away_without_end_is_shown_in_pieces_and_not_held() {
-    let (mut codec, rx) = tap(LinesCodec::new_with_max_length(3));
+    let (mut codec, rx) = tap::<_, &str>(LinesCodec::new_with_max_length(3));
     let mut src = BytesMut::from("beans");
     assert!(codec.decode(&mut src).is_err());
     let mut sum = 5;
@@ -222,7 +232,7 @@ fn many_frames_in_one_buffer_are_copied_once() {
 
 #[test]
 fn nothing_is_held_when_the_buffer_is_empty() {
-    let mut codec = BytesCodec::new().tapped(|_| ());
+    let mut codec = BytesCodec::new().tapped(|_: Passed<'_, _, Bytes>| ());
     let before = format!("{codec:?}");
     codec.decode(&mut "pea".into()).unwrap();
     assert_eq!(format!("{codec:?}"), before);
@@ -248,6 +258,8 @@ fn where_it_stands_decides_whose_messages_it_sees() {
     assert_eq!(
         all(&rx),
         [
+            r#"message: to send b"123456789""#,
+            r#"wire: to send b"123456789\xcb\xf49&""#,
             r"wire: sent \r123456789\xcb\xf49&",
             r"message: sent \r123456789\xcb\xf49&",
             r#"wire: \r123456789\xcb\xf49& is b"123456789\xcb\xf49&""#,

@@ -1,6 +1,6 @@
 //! Watching what passes: [`Tapped`].
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, marker::PhantomData};
 
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
@@ -12,17 +12,18 @@ use crate::progress::Decoded;
 const MOST_HELD: usize = 64 * 1024;
 
 /// A codec that shows all that passes to a function, see [`tapped`](super::CodecExt::tapped).
-#[derive(Clone)]
-pub struct Tapped<C, F> {
+pub struct Tapped<C, F, Out> {
     codec: C,
     tap: F,
     mirror: Mirror,
+    out: PhantomData<fn(Out)>,
 }
 
-/// What a [tap](super::CodecExt::tapped) is shown. `In` is the type of the codec's items.
+/// What a [tap](super::CodecExt::tapped) is shown. `In` is the type of the codec's items,
+/// `Out` of what it encodes.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Passed<'a, In> {
+pub enum Passed<'a, In, Out> {
     /// The codec yields an item.
     Decoded {
         /// The bytes that were consumed for it, with all that the codec skipped in front of it.
@@ -47,35 +48,41 @@ pub enum Passed<'a, In> {
         /// What the codec says.
         error: &'a (dyn Error + 'static),
     },
-    /// The codec has encoded an item.
+    /// The codec is about to encode an item, and takes it. What comes of it is shown next.
+    Encoding {
+        /// The item.
+        message: &'a Out,
+    },
+    /// The codec has encoded the item that was shown before.
     Encoded {
         /// The bytes that it has become.
         wire: &'a [u8],
     },
-    /// The codec refuses to encode an item.
+    /// The codec refuses to encode the item that was shown before.
     EncodeFailed {
         /// What the codec says.
         error: &'a (dyn Error + 'static),
     },
 }
 
-access_inner!(Tapped<C, F>);
+access_inner!(Tapped<C, F, Out>);
 
-impl<C, F> Tapped<C, F> {
+impl<C, F, Out> Tapped<C, F, Out> {
     /// What [`tapped`](super::CodecExt::tapped) does.
     pub fn new(codec: C, tap: F) -> Self {
         Self {
             codec,
             tap,
             mirror: Mirror::default(),
+            out: PhantomData,
         }
     }
 }
 
-impl<C, F> Tapped<C, F>
+impl<C, F, Out> Tapped<C, F, Out>
 where
     C: Decoder<Error: Error + 'static>,
-    F: FnMut(Passed<'_, C::Item>),
+    F: FnMut(Passed<'_, C::Item, Out>),
 {
     #[inline]
     fn step(
@@ -99,10 +106,10 @@ where
     }
 }
 
-impl<C, F> Decoder for Tapped<C, F>
+impl<C, F, Out> Decoder for Tapped<C, F, Out>
 where
     C: Decoder<Error: Error + 'static>,
-    F: FnMut(Passed<'_, C::Item>),
+    F: FnMut(Passed<'_, C::Item, Out>),
 {
     type Item = C::Item;
     type Error = C::Error;
@@ -118,15 +125,16 @@ where
     }
 }
 
-impl<C, F, T> Encoder<T> for Tapped<C, F>
+impl<C, F, Out> Encoder<Out> for Tapped<C, F, Out>
 where
-    C: Decoder + Encoder<T, Error: Error + 'static>,
-    F: FnMut(Passed<'_, C::Item>),
+    C: Decoder + Encoder<Out, Error: Error + 'static>,
+    F: FnMut(Passed<'_, C::Item, Out>),
 {
-    type Error = <C as Encoder<T>>::Error;
+    type Error = <C as Encoder<Out>>::Error;
 
     #[inline]
-    fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
+    fn encode(&mut self, item: Out, dst: &mut BytesMut) -> Result<(), Self::Error> {
+        (self.tap)(Passed::Encoding { message: &item });
         let before = dst.len();
         let result = self.codec.encode(item, dst);
         match &result {
@@ -142,7 +150,18 @@ where
     }
 }
 
-impl<C: fmt::Debug, F> fmt::Debug for Tapped<C, F> {
+impl<C: Clone, F: Clone, Out> Clone for Tapped<C, F, Out> {
+    fn clone(&self) -> Self {
+        Self {
+            codec: self.codec.clone(),
+            tap: self.tap.clone(),
+            mirror: self.mirror.clone(),
+            out: PhantomData,
+        }
+    }
+}
+
+impl<C: fmt::Debug, F, Out> fmt::Debug for Tapped<C, F, Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tapped")
             .field("codec", &self.codec)
