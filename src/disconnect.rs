@@ -52,7 +52,8 @@ pub enum Reason {
     },
     /// The remote reset the connection.
     Reset(Arc<io::Error>),
-    /// Any other error of the stream.
+    /// Any other error of the stream. With [`io::ErrorKind::UnexpectedEof`], it is the remote that ended a
+    /// stream which has to say that it ends: TLS without its `close_notify`.
     Io(Arc<io::Error>),
     /// The codec could not decode what came: the codec's own error.
     Decode(SharedError),
@@ -105,9 +106,10 @@ impl Disconnect {
 
     /// The ending that an error of the stream means.
     pub(crate) fn from_io(error: Arc<io::Error>) -> Self {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
         match error.kind() {
             ConnectionReset | ConnectionAborted | BrokenPipe => Self::remote(Reason::Reset(error)),
+            UnexpectedEof => Self::remote(Reason::Io(error)),
             _ => Self::library(Reason::Io(error)),
         }
     }

@@ -169,6 +169,15 @@ fn an_error_of_the_stream_is_told_from_the_codecs() {
 }
 
 #[test]
+fn an_end_that_the_stream_itself_finds_too_early_is_the_remotes() {
+    let mut fixture = Fixture::new();
+    fixture.script.data("a\nhal");
+    fixture.script.read_error(ErrorKind::UnexpectedEof);
+    assert_ended!(fixture.settle_ended(), Reason::Io(_), Remote);
+    assert_eq!(fixture.received(), ["a"]);
+}
+
+#[test]
 fn what_the_handshake_left_is_decoded_before_anything_is_read() {
     let script = Script::default();
     let mut framed = Framed::new(script.stream(), Text::default());
