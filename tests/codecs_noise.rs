@@ -77,10 +77,6 @@ impl Protocol for Secure {
 /// Two connected nodes.
 type Two = (End<Bytes, Bytes>, End<Bytes, Bytes>);
 
-fn stranger() -> Noise {
-    Noise::xx(Keypair::generate().unwrap(), MOST)
-}
-
 async fn tcp(addr: std::net::SocketAddr) -> TcpStream {
     within(TcpStream::connect(addr)).await.expect("it listens")
 }
@@ -246,7 +242,9 @@ async fn session_with(bytes: impl FnOnce(&mut NoiseCodec) -> BytesMut) -> Discon
     let (node, mut events, addr) = serve(Node::builder(), Secure::new().0).await;
     let mut honest: End<Bytes, Bytes> = dial(Secure::new().0, addr).await;
     let other = connected(&mut events).await;
-    let mut session = stranger().initiate(tcp(addr).await).await.unwrap().framed;
+    let stranger = Secure::new().0.noise;
+    let session = within(stranger.initiate(tcp(addr).await)).await;
+    let mut session = session.unwrap().framed;
     let peer = connected(&mut events).await;
     let bytes = bytes(session.codec_mut());
     session.get_mut().write_all(&bytes).await.unwrap();
