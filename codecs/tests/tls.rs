@@ -9,7 +9,7 @@ use std::{error::Error, io, sync::Arc};
 
 use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt};
-use rcgen::date_time_ymd;
+use rcgen::{SanType, date_time_ymd};
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufStream, DuplexStream, copy, duplex,
@@ -245,6 +245,24 @@ async fn a_certificate_for_another_name_is_refused() {
             "{shown}"
         );
     }
+}
+
+/// Whoever reads the log must not take a name for a line of it.
+#[tokio::test]
+async fn names_in_a_certificate_are_escaped_where_they_are_shown() {
+    let ca = Authority::new("an authority");
+    let identity = ca.issue_with(|params| {
+        let name = "a\r\nbanned\x1b[31m\\".try_into().unwrap();
+        params.subject_alt_names = vec![SanType::DnsName(name)];
+    });
+    let (client, _) = meet(ca.client(V13, None), ca.server(V13, &identity)).await;
+    let error = refused(client);
+    assert!(matches!(&error, TlsError::Certificate { .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "we refuse the remote's certificate: certificate not valid for name \"peer.example\"; \
+         certificate is only valid for DnsName(\"a\\r\\nbanned\\u{1b}[31m\\\\\")"
+    );
 }
 
 #[tokio::test]

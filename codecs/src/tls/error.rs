@@ -1,6 +1,10 @@
 //! What keeps a TLS handshake from a session: [`TlsError`].
 
-use std::{error::Error, fmt, io};
+use std::{
+    error::Error,
+    fmt::{self, Write},
+    io,
+};
 
 use super::rustls::{self, AlertDescription, CertificateError, InvalidMessage};
 
@@ -139,7 +143,9 @@ impl From<&io::Error> for TlsError {
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Certificate { error } => write!(f, "we refuse the remote's certificate: {error}"),
+            Self::Certificate { error } => {
+                write!(f, "we refuse the remote's certificate: {}", Escaped(error))
+            }
             Self::NoCertificate => f.write_str("expected a certificate of the remote, it has none"),
             Self::RemoteRefused { alert } => {
                 write!(f, "the remote refuses our certificate: alert {alert:?}")
@@ -161,7 +167,7 @@ impl fmt::Display for TlsError {
             }
             Self::Alert { alert } => write!(f, "the remote ends it: alert {alert:?}"),
             Self::Ended => f.write_str("the stream ended, expected more or a close_notify"),
-            Self::Tls(error) => error.fmt(f),
+            Self::Tls(error) => Escaped(error).fmt(f),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -177,6 +183,30 @@ impl fmt::Display for Names<'_> {
             write!(f, "{comma}\"{}\"", name.escape_ascii())?;
         }
         Ok(())
+    }
+}
+
+/// What rustls says. It quotes the names in a certificate as they are, and a remote may have one with
+/// characters of any kind.
+struct Escaped<T>(T);
+
+impl<T: fmt::Display> fmt::Display for Escaped<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping(f), "{}", self.0)
+    }
+}
+
+/// Passes text on, with what can't be printed escaped. The quotation marks are mostly rustls' own.
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|char| match char {
+            '"' | '\'' => self.0.write_char(char),
+            _ => char
+                .escape_debug()
+                .try_for_each(|char| self.0.write_char(char)),
+        })
     }
 }
 
