@@ -36,7 +36,8 @@ pub enum NoiseError {
         came: usize,
     },
     /// A message of the handshake is too short for what belongs into it, or holds an impossible
-    /// key: the remote speaks another pattern, or takes itself for the initiator too.
+    /// key: the remote speaks another pattern, or takes itself for the initiator too, or shows a
+    /// static key that no private key belongs to (a point of small order, which anybody can show).
     HandshakeMalformed {
         /// The message.
         message: usize,

@@ -153,6 +153,10 @@ impl Handshake {
         self.received.push(payload.freeze());
         // Now, and not at the end: this side doesn't show its own key to somebody else.
         match self.remote_static() {
+            Some(key) if key.is_nobodys() => {
+                let len = came.len();
+                Err(NoiseError::HandshakeMalformed { message, len })
+            }
             Some(key) => self.expect_remote(Some(key)),
             None => Ok(()),
         }

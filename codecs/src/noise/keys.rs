@@ -119,6 +119,20 @@ impl PublicKey {
         })
     }
 
+    /// Whether it is one of those few on Curve25519 with which every private key comes to the same
+    /// secret, all zeroes ([RFC 7748], section 6.1). Nobody holds a private key to such a one: anybody
+    /// can show it.
+    ///
+    /// [RFC 7748]: https://www.rfc-editor.org/rfc/rfc7748
+    pub(super) fn is_nobodys(&self) -> bool {
+        let mut secret = [0; KEY];
+        self.len == KEY
+            && curve25519().is_ok_and(|mut dh| {
+                dh.set(&[1; KEY]);
+                dh.dh(self.as_bytes(), &mut secret).is_err() || secret == [0; KEY]
+            })
+    }
+
     /// The key's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
