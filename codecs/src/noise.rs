@@ -20,14 +20,17 @@
 //! ```
 //!
 //! A message of the session carries up to 65,519 bytes. What is larger is split: a Noise message that
-//! is full says that more follows, the first one that isn't ends it. So each message that fits into a
-//! Noise message is exactly that one, as any other implementation writes and reads it, and of those
-//! that don't,
+//! is full says that more follows, the first one that isn't ends it. So each message of up to 65,518
+//! bytes is exactly one Noise message, as any other implementation writes and reads it, and of those
+//! that are larger,
 //!
 //! ```text
 //!      65,518 bytes:  65,518                    131,038 bytes:  65,519 + 65,519 + 0
 //!      65,519 bytes:  65,519 + 0                200,000 bytes:  65,519 + 65,519 + 65,519 + 3,443
 //! ```
+//!
+//! A remote of another make that doesn't split like this has to stay below 65,519 bytes: a Noise message
+//! that is full, alone, is taken for a beginning, and what it belongs to waits for the rest.
 //!
 //! # Which pattern when
 //!
@@ -42,6 +45,11 @@
 //! Authenticated means that the remote holds the private key to
 //! [`remote_static`](Session::remote_static). Whether that is somebody to talk to is for the caller to
 //! say: with a key that is expected ([`Noise::remote`]), or by a look at the one that came.
+//!
+//! In a pattern whose last message the responder sends, such as IK, the responder can't know that at once:
+//! somebody who has recorded the initiator's message can send it again, and gets as far as a [`Session`] with the
+//! initiator's key, but not to a message of it. So whatever an IK responder does for a key (give up an older
+//! connection, count a login) has to wait for the first item of the session, not for its beginning.
 //!
 //! # What it doesn't do
 //!

@@ -2,12 +2,16 @@
 
 mod noise_common;
 
-use noise_common::{MOST, keypair};
+use futures::StreamExt;
+use noise_common::{MOST, Script, keypair};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use wattle_codecs::noise::{
     Handshake, Noise, NoiseError, PublicKey,
     snow::{
         Builder, Error,
-        params::{CipherChoice, DHChoice, HashChoice},
+        params::{
+            CipherChoice, DHChoice, HandshakePattern, HashChoice, SUPPORTED_HANDSHAKE_PATTERNS,
+        },
         resolvers::{CryptoResolver, DefaultResolver},
         types::{Cipher, Dh, Hash, Random},
     },
@@ -98,7 +102,7 @@ async fn a_key_that_no_private_key_belongs_to_is_refused() {
             public[31] |= high_bit;
             let somebody = Noise::xx(keypair(1), MOST);
 
-            let (ours, theirs) = tokio::io::duplex(1024);
+            let (ours, theirs) = duplex(1024);
             let state = nobody(public, name).build_initiator().expect("a state");
             let (_, error) = tokio::join!(
                 Handshake::new(state, MOST).run(theirs),
@@ -116,7 +120,7 @@ async fn a_key_that_no_private_key_belongs_to_is_refused() {
                 "{digits}: {error:?}"
             );
 
-            let (ours, theirs) = tokio::io::duplex(1024);
+            let (ours, theirs) = duplex(1024);
             let state = nobody(public, name).build_responder().expect("a state");
             let (_, error) = tokio::join!(
                 Handshake::new(state, MOST).run(theirs),
@@ -134,5 +138,91 @@ async fn a_key_that_no_private_key_belongs_to_is_refused() {
                 "{digits}: {error:?}"
             );
         }
+    }
+}
+
+/// As the docs of IK say: the key that the responder is handed may be that of a recording.
+#[tokio::test]
+async fn a_replayed_beginning_of_ik_is_a_session_in_which_nothing_decrypts() {
+    let pea = Noise::ik(keypair(1), MOST).remote(keypair(2).public());
+    let bean = Noise::ik(keypair(2), MOST);
+    let recorder = Script::default();
+    let error = pea.initiate(recorder.clone()).await.expect_err("no answer");
+    assert!(
+        matches!(error, NoiseError::Closed { message: 2 }),
+        "{error:?}"
+    );
+
+    let recorded = recorder.written();
+    let mut replay = Script::new([&recorded[..], b"\x00\x10sixteen  letters"]);
+    let session = bean.respond(&mut replay).await.expect("a session");
+    assert_eq!(session.remote_static, Some(keypair(1).public()));
+    let mut framed = session.framed;
+    let error = framed.next().await.expect("an item").expect_err("refused");
+    assert!(
+        matches!(error, NoiseError::Tampered { expected: 0, at: 0 }),
+        "{error:?}"
+    );
+}
+
+/// Which payloads can be read on the way, as the docs of `payload` list them.
+#[tokio::test]
+async fn payloads_are_in_the_clear_where_the_docs_say_so() {
+    let clear = ["NN", "NX", "KN", "KX", "IN", "IX", "NK1", "KK1", "IK1"];
+    for &pattern in SUPPORTED_HANDSHAKE_PATTERNS {
+        let (initiators, responders) = sent(pattern).await;
+        let is_clear = clear.contains(&pattern.as_str());
+        assert_eq!(has_payload(&initiators), is_clear, "{pattern:?}");
+        assert!(!has_payload(&responders), "{pattern:?}");
+    }
+}
+
+const PAYLOAD: &[u8] = b"what nobody else is to read";
+
+fn has_payload(sent: &[u8]) -> bool {
+    sent.windows(PAYLOAD.len()).any(|bytes| bytes == PAYLOAD)
+}
+
+/// What the initiator and the responder write in a handshake with payloads.
+async fn sent(pattern: HandshakePattern) -> (Vec<u8>, Vec<u8>) {
+    let side = |ours: u8, theirs: u8| {
+        let name = format!("Noise_{}_25519_ChaChaPoly_BLAKE2s", pattern.as_str());
+        let mut noise = Noise::named(&name, MOST)
+            .expect("a name")
+            .keypair(keypair(ours));
+        if pattern.need_known_remote_pubkey(ours == 1) {
+            noise = noise.remote(keypair(theirs).public());
+        }
+        noise
+    };
+    let mut responder = side(2, 1);
+    if !pattern.is_oneway() {
+        responder = responder.payload(PAYLOAD);
+    }
+    let initiator = side(1, 2).payload(PAYLOAD);
+    let ((pea, at_pea), (bean, at_bean)) = (duplex(64), duplex(64));
+    let (from_pea, to_pea) = split(at_pea);
+    let (from_bean, to_bean) = split(at_bean);
+    let handshakes = async {
+        let (pea, bean) = tokio::join!(initiator.initiate(pea), responder.respond(bean));
+        assert!(pea.is_ok() && bean.is_ok(), "{pea:?} {bean:?}");
+    };
+    let (_, initiators, responders) = tokio::join!(
+        handshakes,
+        pass_on(from_pea, to_bean),
+        pass_on(from_bean, to_pea)
+    );
+    (initiators, responders)
+}
+
+async fn pass_on(mut from: ReadHalf<DuplexStream>, mut to: WriteHalf<DuplexStream>) -> Vec<u8> {
+    let mut passed = Vec::new();
+    loop {
+        let begin = passed.len();
+        if from.read_buf(&mut passed).await.expect("read") == 0 {
+            return passed;
+        }
+        // The other side may be done.
+        let _ = to.write_all(&passed[begin..]).await;
     }
 }

@@ -77,8 +77,9 @@ pub enum NoiseError {
         /// Where the frame begins that is too much.
         at: u64,
     },
-    /// A message doesn't decrypt: it was altered, or made up by somebody without the key; or the
-    /// two sides don't rekey after the same number of messages.
+    /// A message doesn't decrypt: it was altered, or made up by somebody without the key, such as one who
+    /// has replayed the first message of IK; or the two sides don't rekey after the same number of
+    /// messages.
     Tampered {
         /// Which message was expected.
         expected: u64,
@@ -96,6 +97,8 @@ pub enum NoiseError {
         at: u64,
     },
     /// A later message comes than the next one: some are missing, or they were put in another order.
+    /// (One from behind the next rekeying, or more than 64 messages ahead, is
+    /// [`Tampered`](Self::Tampered).)
     Skipped {
         /// Which message was expected.
         expected: u64,

@@ -48,7 +48,8 @@ pub struct Handshake {
 pub struct Session<IO> {
     /// The session's messages. Those that came right behind the handshake are in its read buffer.
     pub framed: Framed<IO, NoiseCodec>,
-    /// The static key that the remote has shown to hold, if the pattern has one for it.
+    /// The static key that the remote has shown to hold, if the pattern has one for it. To the responder
+    /// of IK it is shown with the first message of the session that comes: see [`Noise::ik`](super::Noise::ik).
     pub remote_static: Option<PublicKey>,
     /// A hash over the whole handshake, the same at both sides and no other session's: what to sign to
     /// bind an identity to this channel (section 11.2 of the specification). It isn't secret.

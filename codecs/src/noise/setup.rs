@@ -62,7 +62,8 @@ impl Noise {
     /// goes to [`remote`](Self::remote), and the responder is handed the initiator's.
     ///
     /// One message less to wait for than [`xx`](Self::xx). The first one can be replayed to the
-    /// responder, who notices as soon as a message of the session doesn't follow.
+    /// responder, whose handshake then succeeds, with the initiator's key; but no message of the session
+    /// follows that decrypts. Until one has, the responder doesn't know who is there.
     pub fn ik(keypair: Keypair, most: usize) -> Self {
         Self::new(HandshakePattern::IK, most).keypair(keypair)
     }
@@ -159,9 +160,12 @@ impl Noise {
     /// What goes along with the last message of the handshake that this side sends; the other
     /// one finds it at the end of [`Session::payloads`].
     ///
-    /// It is encrypted, but for the initiator of NN, and its secrecy is weaker than that of the session
-    /// (sections 7.7 and 7.8 of the specification have the table). The initiator of IK sends it in the message
-    /// that may be replayed.
+    /// In XX and IK it is encrypted, if less secret than the session (section 7.7 of the specification
+    /// has the table). The initiator of IK sends it in the message that may be replayed.
+    ///
+    /// **In the clear** it goes where an initiator's only message comes before any key: in NN, and of the
+    /// patterns to be [named](Self::named) in NX, KN, KX, IN, IX, NK1, KK1 and IK1. A
+    /// pre-shared key at position 0 or 1 encrypts it; with one behind that, anybody can decrypt it.
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
         self.payload = payload.into();
         self
