@@ -13,8 +13,8 @@
 //! ```
 //!
 //! A session begins when both have accepted: with the highest version that both speak, the features
-//! that both have, and a codec made from these. What arrived behind the remote's verdict is in the
-//! read buffer of the [`Framed`]. It takes one round trip.
+//! that both have, and a codec made from these. Nothing is read beyond the remote's verdict: what is
+//! behind it is the session's, or that of [another handshake](#with-another-handshake).
 //!
 //! # On the wire
 //!
@@ -46,9 +46,10 @@
 //! # A refusal arrives
 //!
 //! A side sends nothing behind its verdict before it has the other's, and each reads the other's
-//! verdict even if its own was a refusal. So when [`exchange`](Hello::exchange) returns an error, all
-//! that the remote had to say has been read, ours has been flushed and the write side shut down: the
-//! stream is dropped without resetting the connection under the refusal that is on its way.
+//! verdict even if its own was a refusal. So when [`exchange`](Hello::exchange) returns the refusal of
+//! either side, all that the remote had to say has been read, ours has been flushed and the write side
+//! shut down: the stream is dropped without resetting the connection under the refusal that is on its way.
+//! (Bytes that are no hello get no answer: there is nobody to understand it.)
 //!
 //! The exchange waits for the remote without a limit of time: bound it, as `wattle` does with the
 //! handshake timeout. A remote that sends a hello and no verdict has that timeout as its end, not
@@ -57,18 +58,37 @@
 //! # What it isn't
 //!
 //! Nothing here is secret or authenticated: who can change bytes under way can make two nodes agree
-//! on an older version, and an identity is what the remote claims. Where that matters, exchange
-//! hellos inside an encrypted session. A remote that sends back what it gets looks like a node with
-//! our own identity; so does a node that dialled itself. A check of the identity finds both.
+//! on an older version, and an identity is what the remote claims. A remote that sends back what it
+//! gets looks like a node with our own identity; so does a node that dialled itself. A check of the
+//! identity finds both.
+//!
+//! # With another handshake
+//!
+//! Where that matters, exchange hellos inside TLS (feature `tls`), whose stream is a stream like any
+//! other:
+//!
+//! ```text
+//!     let stream = tls::connect(stream, config, name, |_| ()).await?.into_parts().io;
+//!     let (framed, agreed) = hello.exchange(stream, |_| Ok(()), codec).await?;
+//! ```
+//!
+//! Or begin in the clear and go on with a handshake on the same stream. What was agreed on is still to be
+//! confirmed then by both, as in the prologue of Noise (feature `noise`): all that both sides have
+//! said, the versions above all, the dialer's first.
+//!
+//! ```text
+//!     let (_, agreed) = hello.exchange(&mut stream, |_| Ok(()), |_| ()).await?;
+//!     let session = noise.prologue(said(&agreed)).initiate(stream).await?;
+//! ```
 
 mod error;
 mod refusal;
 mod swap;
 mod wire;
 
-use std::ops::RangeInclusive;
+use std::{io, ops::RangeInclusive};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_util::codec::Framed;
 
@@ -217,7 +237,7 @@ impl Hello {
     ///
     /// # Cancel safety
     ///
-    /// A dropped exchange closes the stream.
+    /// Dropped, it has used up the stream.
     pub async fn exchange<IO, C>(
         &self,
         mut io: IO,
@@ -227,9 +247,8 @@ impl Hello {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut buffer = BytesMut::new();
-        match self.agree(&mut io, &mut buffer, check).await {
-            Ok(agreed) => Ok((session(io, buffer, codec(&agreed)), agreed)),
+        match self.agree(&mut io, check).await {
+            Ok(agreed) => Ok((Framed::new(io, codec(&agreed)), agreed)),
             Err(error) => {
                 // So that what is on its way arrives on streams that don't see to it when dropped.
                 // The error to tell is the one that is there already.
@@ -242,20 +261,26 @@ impl Hello {
     async fn agree<IO>(
         &self,
         io: &mut IO,
-        buffer: &mut BytesMut,
         check: impl FnOnce(&Agreed) -> Result<(), Refusal>,
     ) -> Result<Agreed, HelloError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
-        let (remote, size) = self.swap_hellos(io, buffer).await?;
+        let (remote, size) = self.swap_hellos(io).await?;
         let ours = self.judge(remote, check);
         let verdict = wire::verdict(ours.as_ref().err().and_then(HelloError::refusal).as_ref());
-        let (theirs, sent) =
-            match swap::swap(io, &verdict, buffer, wire::Verdict { at: size }).await {
-                Ok(swapped) => swapped,
-                Err(error) => return Err(ours.err().unwrap_or(error)),
-            };
+        let mut out = &verdict[..];
+        let (theirs, sent) = match swap::swap(io, &mut out, wire::Verdict { at: size }).await {
+            Ok(swapped) => swapped,
+            Err(error) => {
+                let Err(refused) = ours else {
+                    return Err(error);
+                };
+                // Who says nothing more may still listen.
+                let _: io::Result<()> = swap::send(io, &mut out).await;
+                return Err(refused);
+            }
+        };
         let agreed = ours?;
         if let Some(refusal) = theirs {
             return Err(HelloError::Refused { refusal });
@@ -265,16 +290,12 @@ impl Hello {
     }
 
     /// The remote's hello and its size in bytes.
-    async fn swap_hellos<IO>(
-        &self,
-        io: &mut IO,
-        buffer: &mut BytesMut,
-    ) -> Result<(Remote, u64), HelloError>
+    async fn swap_hellos<IO>(&self, io: &mut IO) -> Result<(Remote, u64), HelloError>
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let hello = wire::Hello { magic: &self.magic };
-        let (came, sent) = swap::swap(io, &wire::hello(self), buffer, hello).await?;
+        let (came, sent) = swap::swap(io, &mut &wire::hello(self)[..], hello).await?;
         sent?;
         Ok(came)
     }
@@ -312,15 +333,4 @@ impl Hello {
     fn all_features(&self) -> u64 {
         self.features | self.required
     }
-}
-
-/// `map_codec` marks what is in the buffer as to be decoded before anything else is read; to put it
-/// there alone would not.
-fn session<IO, C>(io: IO, buffer: BytesMut, codec: C) -> Framed<IO, C>
-where
-    IO: AsyncRead + AsyncWrite,
-{
-    let mut framed = Framed::with_capacity(io, (), 0);
-    *framed.read_buffer_mut() = buffer;
-    framed.map_codec(|()| codec)
 }

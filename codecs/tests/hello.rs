@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf, duplex};
 use tokio_test::io::Builder;
@@ -189,15 +189,14 @@ async fn two_segments_split_anywhere_come_to_the_same() {
     }
 }
 
-/// The frames are in the buffer and nothing more comes: the session must not wait for more.
 #[tokio::test]
-async fn frames_in_the_segment_of_the_verdict_are_decoded_without_another_read() {
+async fn frames_in_the_segment_of_the_verdict_are_the_sessions() {
     let (io, mut remote) = duplex(1024);
     let mut input = with_verdict(their_hello(), &ACCEPTED);
     input.extend(b"first\nsec");
     remote.write_all(&input).await.unwrap();
     let (mut framed, _) = exchange(&ours(), io).await.unwrap();
-    assert_eq!(&framed.read_buffer()[..], b"first\nsec");
+    assert!(framed.read_buffer().is_empty());
     assert_eq!(framed.next().await.unwrap().unwrap(), "first");
     remote.write_all(b"ond\n").await.unwrap();
     assert_eq!(framed.next().await.unwrap().unwrap(), "second");
@@ -452,6 +451,24 @@ fn our_refusal_is_the_error_even_if_the_remote_says_nothing_more() {
     assert!(matches!(error, HelloError::Declined { .. }), "{error}");
     assert!(script.sent.ends_with(b"\x01\x2c\x07banned\n"));
     assert!(script.is_shut_down);
+}
+
+/// It has closed its side and is slow to read.
+#[tokio::test]
+async fn a_refusal_is_written_to_the_end_even_if_the_remote_says_nothing_more() {
+    let (io, mut remote) = duplex(64);
+    let side = tokio::spawn(async move {
+        let check = |_: &Agreed| Err(Refusal::new(300, "x".repeat(200)));
+        ours().exchange(io, check, lines).await.unwrap_err()
+    });
+    remote.write_all(&their_hello()).await.unwrap();
+    remote.shutdown().await.unwrap();
+    let mut came = Vec::new();
+    remote.read_to_end(&mut came).await.unwrap();
+    let mut verdict = vec![1, 44, 200];
+    verdict.extend([b'x'; 200]);
+    assert_eq!(came, with_verdict(our_hello(), &verdict));
+    assert!(matches!(side.await.unwrap(), HelloError::Declined { .. }));
 }
 
 /// As a program of another make may do: it refuses without waiting for our verdict, so that writing
@@ -709,14 +726,21 @@ fn a_refusal_is_escaped_where_it_is_shown() {
     assert_eq!(refusal.to_string(), r#"256, "\u{1b}[31m\r\n\u{202e}\"""#);
 }
 
-/// The identity must not keep the read buffer alive, nor the read buffer hold what was taken.
+/// Whatever is read at once: another handshake may follow on the same stream.
 #[test]
-fn the_buffer_of_the_session_holds_the_session_alone() {
-    let mut input = with_verdict(their_hello(), &ACCEPTED);
-    input.extend(b"rest");
-    let (framed, _agreed) = play(&ours(), Script::new(input)).unwrap();
-    let mut buffer: BytesMut = framed.read_buffer().clone();
-    assert_eq!(buffer.split(), "rest");
+fn nothing_is_read_beyond_the_verdict() {
+    for verdict in [&[0, 0, 0][..], &[0, 0, 2, b'h', b'i']] {
+        let mut input = with_verdict(their_hello(), verdict);
+        input.extend(b"rest");
+        let mut script = Script::new(input);
+        let (framed, _) = ours()
+            .exchange(&mut script, |_| Ok(()), lines)
+            .now_or_never()
+            .unwrap()
+            .unwrap();
+        assert!(framed.read_buffer().is_empty());
+        assert_eq!(script.input, "rest");
+    }
 }
 
 #[tokio::test]

@@ -13,45 +13,48 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::HelloError;
 
-/// How much is read at once: most hellos and all verdicts, and little of what comes behind them.
+/// How much is read at once: most hellos and all verdicts.
 const BLOCK: usize = 512;
 
 /// What is read.
 pub(super) trait Incoming {
     type Item;
 
-    /// Takes it off the front of the buffer, if all of it is there.
-    fn take(&self, buffer: &mut BytesMut) -> Result<Option<Self::Item>, HelloError>;
+    /// How many bytes it has, as far as `came` says: more only once all of these are there.
+    fn size(&self, came: &[u8]) -> Result<usize, HelloError>;
+
+    /// Makes it of its bytes.
+    fn take(&self, came: &[u8]) -> Result<Self::Item, HelloError>;
 
     /// The stream ended after this many bytes of it.
     fn ended(&self, came: usize) -> HelloError;
 }
 
-/// Writes and flushes `out`, and reads into the buffer until the incoming item is there; returns when
-/// both are done, and at once when the latter fails.
+/// Writes and flushes `out`, and reads the incoming item and nothing behind it; returns when both are
+/// done, and at once when the latter fails. `out` is left with what wasn't written.
 ///
 /// That writing failed is no reason to stop reading: a remote that has closed may have said why. So
 /// that comes as a result of its own.
 pub(super) async fn swap<IO, I>(
     io: &mut IO,
-    mut out: &[u8],
-    buffer: &mut BytesMut,
+    out: &mut &[u8],
     incoming: I,
 ) -> Result<(I::Item, io::Result<()>), HelloError>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
     I: Incoming,
 {
+    let mut came = BytesMut::new();
     let mut sent = None;
     let mut item = None;
     poll_fn(|cx| {
         if sent.is_none()
-            && let Poll::Ready(result) = poll_send(io, &mut out, cx)
+            && let Poll::Ready(result) = poll_send(io, out, cx)
         {
             sent = Some(result);
         }
         if item.is_none()
-            && let Poll::Ready(result) = poll_receive(io, buffer, &incoming, cx)
+            && let Poll::Ready(result) = poll_receive(io, &mut came, &incoming, cx)
         {
             item = Some(result?);
         }
@@ -64,6 +67,14 @@ where
         }
     })
     .await
+}
+
+/// Writes and flushes the rest of `out`.
+pub(super) async fn send<IO>(io: &mut IO, out: &mut &[u8]) -> io::Result<()>
+where
+    IO: AsyncWrite + Unpin,
+{
+    poll_fn(|cx| poll_send(io, out, cx)).await
 }
 
 fn poll_send<IO>(io: &mut IO, out: &mut &[u8], cx: &mut Context<'_>) -> Poll<io::Result<()>>
@@ -82,7 +93,7 @@ where
 
 fn poll_receive<IO, I>(
     io: &mut IO,
-    buffer: &mut BytesMut,
+    came: &mut BytesMut,
     incoming: &I,
     cx: &mut Context<'_>,
 ) -> Poll<Result<I::Item, HelloError>>
@@ -91,15 +102,16 @@ where
     I: Incoming,
 {
     loop {
-        if let Some(item) = incoming.take(buffer)? {
-            return Poll::Ready(Ok(item));
+        let missing = incoming.size(came)? - came.len();
+        if missing == 0 {
+            return Poll::Ready(incoming.take(came));
         }
         let mut block = [0; BLOCK];
-        let mut block = ReadBuf::new(&mut block);
+        let mut block = ReadBuf::new(&mut block[..missing.min(BLOCK)]);
         ready!(Pin::new(&mut *io).poll_read(cx, &mut block))?;
         if block.filled().is_empty() {
-            return Poll::Ready(Err(incoming.ended(buffer.len())));
+            return Poll::Ready(Err(incoming.ended(came.len())));
         }
-        buffer.extend_from_slice(block.filled());
+        came.extend_from_slice(block.filled());
     }
 }

@@ -38,13 +38,14 @@ pub(super) struct Hello<'a> {
 }
 
 impl Incoming for Hello<'_> {
+    /// What the remote says, and in how many bytes.
     type Item = (Remote, u64);
 
-    fn take(&self, buffer: &mut BytesMut) -> Result<Option<(Remote, u64)>, HelloError> {
-        self.check_magic(buffer)?;
+    fn size(&self, came: &[u8]) -> Result<usize, HelloError> {
+        self.check_magic(came)?;
         let start = self.magic.len();
-        let Some(&[high, low]) = buffer.get(start..).and_then(|rest| rest.first_chunk()) else {
-            return Ok(None);
+        let Some(&[high, low]) = came.get(start..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(start + 2);
         };
         let announced = u16::from_be_bytes([high, low]);
         let length = usize::from(announced);
@@ -56,13 +57,13 @@ impl Incoming for Hello<'_> {
                 at: start as u64,
             });
         }
-        let size = start + 2 + length;
-        if buffer.len() < size {
-            return Ok(None);
-        }
-        let hello = buffer.split_to(size);
-        let remote = remote(&hello[start + 2..], start as u64 + 2)?;
-        Ok(Some((remote, size as u64)))
+        Ok(start + 2 + length)
+    }
+
+    fn take(&self, came: &[u8]) -> Result<(Remote, u64), HelloError> {
+        let start = self.magic.len() + 2;
+        let remote = remote(&came[start..], start as u64)?;
+        Ok((remote, came.len() as u64))
     }
 
     fn ended(&self, came: usize) -> HelloError {
@@ -107,7 +108,6 @@ fn remote(mut body: &[u8], at: u64) -> Result<Remote, HelloError> {
     Ok(Remote {
         versions: oldest..=newest,
         features,
-        // A copy, so that whoever keeps it doesn't keep the read buffer.
         identity: Bytes::copy_from_slice(&body[..length]),
     })
 }
@@ -121,19 +121,13 @@ pub(super) struct Verdict {
 impl Incoming for Verdict {
     type Item = Option<Refusal>;
 
-    fn take(&self, buffer: &mut BytesMut) -> Result<Option<Option<Refusal>>, HelloError> {
-        let Some(&[high, low, length]) = buffer.first_chunk() else {
-            return Ok(None);
-        };
-        let size = 3 + usize::from(length);
-        if buffer.len() < size {
-            return Ok(None);
-        }
-        let verdict = buffer.split_to(size);
-        let code = u16::from_be_bytes([high, low]);
-        Ok(Some(
-            (code != 0).then(|| Refusal::came(code, &verdict[3..])),
-        ))
+    fn size(&self, came: &[u8]) -> Result<usize, HelloError> {
+        Ok(3 + came.get(2).copied().map_or(0, usize::from))
+    }
+
+    fn take(&self, came: &[u8]) -> Result<Option<Refusal>, HelloError> {
+        let code = u16::from_be_bytes([came[0], came[1]]);
+        Ok((code != 0).then(|| Refusal::came(code, &came[3..])))
     }
 
     fn ended(&self, came: usize) -> HelloError {
