@@ -43,6 +43,20 @@
 //!          3   text in UTF-8: why it is refused. That of an acceptance is skipped
 //! ```
 //!
+//! # In a node
+//!
+//! ```text
+//!     impl Protocol for Chat {
+//!         type Io = TcpStream;
+//!         type Codec = LinesCodec;
+//!
+//!         async fn handshake(&self, stream: TcpStream, _: Peer) -> Result<Framed<…>, BoxError> {
+//!             let (framed, agreed) = self.hello.exchange(stream, |_| Ok(()), codec).await?;
+//!             Ok(framed)
+//!         }
+//!     }
+//! ```
+//!
 //! # A refusal arrives
 //!
 //! A side sends nothing behind its verdict before it has the other's, and each reads the other's

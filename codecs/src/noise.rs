@@ -46,10 +46,10 @@
 //! [`remote_static`](Session::remote_static). Whether that is somebody to talk to is for the caller to
 //! say: with a key that is expected ([`Noise::remote`]), or by a look at the one that came.
 //!
-//! In a pattern whose last message the responder sends, such as IK, the responder can't know that at once:
-//! somebody who has recorded the initiator's message can send it again, and gets as far as a [`Session`] with the
-//! initiator's key, but not to a message of it. So whatever an IK responder does for a key (give up an older
-//! connection, count a login) has to wait for the first item of the session, not for its beginning.
+//! In a pattern whose last message the responder sends, such as IK, the responder can't know that at
+//! once: somebody who has recorded the initiator's message can send it again, and gets as far as a
+//! [`Session`] with the initiator's key, but not to a message of it. So whatever a responder of IK does
+//! for a key (give up an older connection, count a login) has to wait for the first item of the session.
 //!
 //! # What it doesn't do
 //!

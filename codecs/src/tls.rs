@@ -14,7 +14,10 @@
 //!
 //! This crate switches on none of rustls' features: neither a provider (`ring`, `aws_lc_rs`), nor TLS
 //! 1.2 (`tls12`), nor its log. Depend on `rustls` (the version that is exported here, 0.23) without
-//! default features and with those that you want.
+//! default features and with those that you want. If that is exactly one provider,
+//! `ClientConfig::builder()` and `ServerConfig::builder()` find it. Otherwise they panic, unless the
+//! program has said which with `CryptoProvider::install_default`; `builder_with_provider` takes it as
+//! an argument.
 //!
 //! # A node is both sides
 //!
@@ -39,8 +42,9 @@
 //! - **In TLS 1.3 a client is done before the server has looked at its certificate.** So a
 //!   [`connect`] that succeeded doesn't mean that the server will have us: its refusal is the error
 //!   of the first read, as an `io::Error` within the codec's (and `Reason::Io` of a `wattle`
-//!   connection). [`TlsError::from`] makes it [`RemoteRefused`](TlsError::RemoteRefused) again. What the client wrote until then is lost. A
-//!   protocol in which the server speaks first knows at once.
+//!   connection). [`TlsError::from`] makes it [`RemoteRefused`](TlsError::RemoteRefused) again. What the
+//!   client wrote until then is lost, and a write may be the first to fail, as the server has closed: why
+//!   is as a rule still to be read then. A protocol in which the server speaks first knows at once.
 //! - **A stream that is cut off isn't one that ends.** A remote that closes properly says so
 //!   (`close_notify`), and the session ends with `None`. If the connection ends without that, as when
 //!   the remote crashed, or somebody on the path cut it, the read fails with
@@ -83,7 +87,10 @@ const MAX_NAMES: usize = 16;
 /// `alpn_protocol()`, `protocol_version()`.
 ///
 /// The handshake waits for the remote without a limit of time: bound it, as `wattle` does with the
-/// handshake timeout. Its memory is bounded: a remote can't make it hold more than 64 KiB.
+/// handshake timeout. Its memory is bounded by rustls, which takes no message beyond 64 KiB; what it
+/// makes of one is more. A chain of 60 certificates of 1,000 bytes costs 0.5 MB, and 9,000 of one byte
+/// (of a server, or of a client that is asked for one) 1.3 MB, before anything of it is verified. So
+/// bound how many handshakes there are at a time, too.
 ///
 /// A server that knows no protocols (ALPN) agrees to none: the handshake succeeds, and [`alpn`] says
 /// `None`. What that means is up to the caller.

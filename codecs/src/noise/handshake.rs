@@ -49,7 +49,7 @@ pub struct Session<IO> {
     /// The session's messages. Those that came right behind the handshake are in its read buffer.
     pub framed: Framed<IO, NoiseCodec>,
     /// The static key that the remote has shown to hold, if the pattern has one for it. To the responder
-    /// of IK it is shown with the first message of the session that comes: see [`Noise::ik`](super::Noise::ik).
+    /// of [IK](super::Noise::ik) it is shown only with the first message of the session that comes.
     pub remote_static: Option<PublicKey>,
     /// A hash over the whole handshake, the same at both sides and no other session's: what to sign to
     /// bind an identity to this channel (section 11.2 of the specification). It isn't secret.
