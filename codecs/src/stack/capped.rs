@@ -1,8 +1,8 @@
 //! A cap on the frames of any codec: [`Capped`].
 
-use std::{error::Error, fmt, io};
+use std::{error::Error, fmt, io, mem};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
@@ -46,8 +46,9 @@ impl<C> Capped<C> {
     }
 
     /// Frees what the inner codec has reserved for a frame, if that is more than there was and more than
-    /// the cap leaves of it, or than as many bytes as have come. A `BytesMut` doesn't shrink, so it is
-    /// replaced.
+    /// the cap leaves of it, or than as many bytes as have come. A `BytesMut` doesn't shrink, so it becomes
+    /// a `Vec` and a `BytesMut` again, of the same memory: a codec may make room at each call, and copying what came
+    /// for each read of a large frame would take time that grows with its square.
     fn give_back(&self, src: &mut BytesMut, before: usize, missing: usize) {
         if src.capacity() <= before {
             return;
@@ -55,9 +56,9 @@ impl<C> Capped<C> {
         let fitting = src.len() + missing.min(src.len().max(ROOM_AHEAD));
         // Twice: that is how `BytesMut` grows.
         if src.capacity() > self.block.max(2 * fitting) {
-            let mut smaller = BytesMut::with_capacity(fitting.max(self.block));
-            smaller.extend_from_slice(src);
-            *src = smaller;
+            let mut block = Vec::from(mem::take(src));
+            block.shrink_to(fitting.max(self.block));
+            *src = BytesMut::from(Bytes::from(block));
         }
     }
 }
