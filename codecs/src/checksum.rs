@@ -29,14 +29,47 @@ use std::fmt::Debug;
 /// assert_eq!(Sha256d::of(b""), [0x5d, 0xf6, 0xe0, 0xe2]);
 /// ```
 pub trait Checksum {
-    /// The checksum as it stands on the wire: an array of bytes.
-    type Sum: AsRef<[u8]> + Copy + Debug + PartialEq;
-
-    /// The checksum's size on the wire in bytes: that of `Sum`, unless `Sum` isn't an array.
-    const LEN: usize = size_of::<Self::Sum>();
+    /// The checksum as it stands on the wire: an array of bytes, whose size is the checksum's.
+    type Sum: ByteArray;
 
     /// The checksum of these bytes.
     fn of(data: &[u8]) -> Self::Sum;
+}
+
+/// An array of bytes, `[u8; N]`, and nothing else: what it takes on the wire is known from its type,
+/// so that a frame which is written is read as well.
+///
+/// ```compile_fail,E0277
+/// struct Name;
+///
+/// impl wattle_codecs::Checksum for Name {
+///     type Sum = &'static str; // Of which size?
+///
+///     fn of(_: &[u8]) -> &'static str {
+///         "name"
+///     }
+/// }
+/// ```
+pub trait ByteArray: AsRef<[u8]> + Copy + Debug + PartialEq + sealed::Sealed {
+    /// How many bytes these are.
+    const LEN: usize;
+}
+
+impl<const N: usize> ByteArray for [u8; N] {
+    const LEN: usize = N;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "so that no other type is a `ByteArray`")]
+    pub trait Sealed {}
+
+    impl<const N: usize> Sealed for [u8; N] {}
+}
+
+/// The size in bytes of a checksum on the wire.
+#[inline]
+pub(crate) const fn len_of<K: Checksum>() -> usize {
+    K::Sum::LEN
 }
 
 /// CRC-32 with the polynomial of IEEE 802.3, as in Ethernet, zip and PNG, most significant byte
@@ -56,11 +89,11 @@ impl Checksum for Crc32 {
 
 #[cfg(all(test, feature = "crc32"))]
 mod tests {
-    use super::{Checksum, Crc32};
+    use super::{Checksum, Crc32, len_of};
 
     #[test]
     fn crc32_of_the_check_string() {
         assert_eq!(Crc32::of(b"123456789"), 0xcbf4_3926_u32.to_be_bytes());
-        assert_eq!(Crc32::LEN, 4);
+        assert_eq!(len_of::<Crc32>(), 4);
     }
 }

@@ -128,7 +128,9 @@ mod stack;
 #[cfg(feature = "tls")]
 pub mod tls;
 
-pub use checksum::*;
+#[cfg(feature = "crc32")]
+pub use checksum::Crc32;
+pub use checksum::{ByteArray, Checksum};
 pub use frames::*;
 pub use messages::*;
 pub use recoverable::Recoverable;

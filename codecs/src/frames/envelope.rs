@@ -18,7 +18,7 @@ use self::{
     plan::{Header, Plan},
 };
 use super::make_room;
-use crate::{Checksum, position::Position};
+use crate::{Checksum, checksum::len_of, position::Position};
 
 /// Frames behind a header of several fields, a length and perhaps a checksum among them: what most
 /// protocols over TCP speak.
@@ -119,7 +119,7 @@ impl<const N: usize, K: Checksum> Envelope<N, K> {
     /// if it has a checksum where `K` is none, or none where `K` is one. See [`LayoutError`].
     pub fn new(layout: Layout, most: usize) -> Result<Self, LayoutError> {
         Ok(Self {
-            plan: layout.plan(N, K::LEN, most)?,
+            plan: layout.plan(N, len_of::<K>(), most)?,
             position: Position::default(),
             checksum: PhantomData,
         })
@@ -127,11 +127,14 @@ impl<const N: usize, K: Checksum> Envelope<N, K> {
 
     /// Compares the checksum of a frame, if there is one, with what it is the checksum of.
     fn check(&self, header: &Header<N>, frame: &[u8]) -> Result<(), EnvelopeError> {
-        if K::LEN == 0 {
+        if len_of::<K>() == 0 {
             return Ok(());
         }
         let (data, came) = match self.plan.trailer {
-            0 => (&frame[header.len..], &frame[header.checksum_at..][..K::LEN]),
+            0 => (
+                &frame[header.len..],
+                &frame[header.checksum_at..][..len_of::<K>()],
+            ),
             trailer => frame.split_at(frame.len() - trailer),
         };
         let expected = K::of(data);

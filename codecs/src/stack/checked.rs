@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::progress::{Decoded, Progress, Span};
-use crate::{Checksum, Recoverable};
+use crate::{Checksum, Recoverable, checksum::len_of};
 
 /// A frame codec whose frames end with their checksum, see [`checked`](super::CodecExt::checked).
 pub struct Checked<C, K> {
@@ -46,10 +46,10 @@ impl<C: Decoder<Item: Into<Bytes>>, K: Checksum> Checked<C, K> {
 /// The payload of a frame, if the checksum is its.
 fn strip<K: Checksum, E>(mut frame: Bytes, span: Span) -> Result<Bytes, CheckedError<E>> {
     let at = span.at;
-    let Some(payload) = frame.len().checked_sub(K::LEN) else {
+    let Some(payload) = frame.len().checked_sub(len_of::<K>()) else {
         return Err(CheckedError::TooShort {
             len: frame.len(),
-            least: K::LEN,
+            least: len_of::<K>(),
             at,
         });
     };
