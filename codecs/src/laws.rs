@@ -91,6 +91,8 @@
 //! * `reserve` watches the buffer that is handed to the decoder, and not what it allocates
 //!   elsewhere. A decoder that reserves more than there is at all aborts the process, as it would in
 //!   production.
+//! * A codec that writes more than items' frames (a preface, say, or a sign of life that the decoder skips) may end
+//!   cleanly right behind that, and the law `end` doesn't know: leave it out, and test the end by hand.
 //! * Panics are caught, so the laws need the default `panic = "unwind"`.
 //!
 //! # The seed

@@ -1,6 +1,9 @@
 //! Typed messages of many shapes in each format, through the laws.
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Debug,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -176,4 +179,11 @@ fn what_was_serialized_once_keeps_the_laws() -> Result<(), Violation> {
         Encoded::new(&Postcard, item).is_ok_and(|item| item == *out)
     };
     Laws::<Codec, Codec, _>::new_by(codec, encoded, is).check()
+}
+
+/// Equal ones print their entries in an order of their own each.
+#[test]
+fn hash_maps_keep_the_laws() -> Result<(), Violation> {
+    let map = |size: u32| (0..size).map(|i| (i, i)).collect::<HashMap<_, _>>();
+    laws::check(|| Postcard::framed(MOST), [map(0), map(5), map(50)])
 }

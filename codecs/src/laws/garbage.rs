@@ -89,10 +89,8 @@ where
         let whole = self.events_of(case, iter::once(input))?;
         let case = Case { cuts, ..case };
         let split = self.events_of(case, chunks(input, cuts))?;
-        let essences = whole.iter().zip(&split);
-        let i = essences
-            .take_while(|(a, b)| a.essence() == b.essence())
-            .count();
+        let both = whole.iter().zip(&split);
+        let i = both.take_while(|(a, b)| a.is_like(b)).count();
         if i == whole.len() && i == split.len() {
             return Ok(());
         }
