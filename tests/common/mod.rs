@@ -3,6 +3,7 @@
 
 pub(crate) mod network;
 pub(crate) mod nodes;
+pub(crate) mod pairs;
 pub(crate) mod random;
 
 #[allow(unused_imports, reason = "as above")]
