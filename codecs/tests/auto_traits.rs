@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use tokio::io::DuplexStream;
 use tokio_util::codec::{LengthDelimitedCodec, LinesCodec, LinesCodecError};
 use wattle_codecs::{
@@ -29,10 +30,7 @@ use wattle_codecs::{
 };
 
 /// Nothing that a type can be.
-struct Nothing(
-    #[expect(dead_code, reason = "for what it isn't")] PhantomData<Rc<Cell<u8>>>,
-    #[expect(dead_code, reason = "for what it isn't")] PhantomPinned,
-);
+struct Nothing(PhantomData<Rc<Cell<u8>>>, PhantomPinned);
 
 impl Checksum for Nothing {
     type Sum = [u8; 1];
@@ -79,13 +77,13 @@ fn layers_go_where_what_is_inside_goes() {
     clonable::<MapIn<Prefixed, Function>>();
     clonable::<MapOut<Prefixed, Function>>();
     clonable::<With<Prefixed, Function, Function>>();
-    clonable::<Tapped<Prefixed, Function>>();
+    clonable::<Tapped<Prefixed, Function, Bytes>>();
     clonable::<Tolerant<Prefixed>>();
     clonable::<TryMap<Prefixed, Function>>();
     copyable::<Lz4>();
     copyable::<Zstd>();
     // It never leaves the call that it is made for.
-    printable::<Passed<'_, u8>>();
+    printable::<Passed<'_, u8, u8>>();
 }
 
 #[test]

@@ -60,6 +60,26 @@ async fn a_frame_that_cannot_hold_a_tag_is_refused_by_its_length() {
     assert!(decoded(&mut bean, [0, 16]).expect("begun").is_none());
 }
 
+/// A stranger's large message that is none shouldn't cost more than a few that are.
+#[tokio::test]
+async fn large_messages_are_compared_with_fewer_others() {
+    let (mut pea, mut bean) = pair().await;
+    let wires: Vec<_> = (0..9_u8)
+        .map(|i| encoded(&mut pea, vec![i; 60_000]))
+        .collect();
+    for wire in &wires[..8] {
+        decoded(&mut bean, wire).expect("decoded");
+    }
+    let error = refused(&mut bean, &wires[0]);
+    assert!(
+        matches!(error, NoiseError::Replayed { came: 0, .. }),
+        "{error:?}"
+    );
+    decoded(&mut bean, &wires[8]).expect("decoded");
+    let error = refused(&mut bean, &wires[0]);
+    assert!(matches!(error, NoiseError::Tampered { .. }), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_message_that_comes_again_is_told_from_one_that_was_altered() {
     let (mut pea, mut bean) = pair().await;

@@ -13,6 +13,10 @@ use crate::position::Position;
 /// doesn't decrypt. It happens once in a connection's life; each costs about as much as a message.
 const NEIGHBOURS: u64 = 64;
 
+/// So many bytes are decrypted for that at most, and at least the next neighbours: a stranger who sends a large
+/// message that is none costs no more than a few dozen of them.
+const TRIAL_BYTES: u64 = 1024 * 1024;
+
 /// Encrypts and decrypts the messages of a session; the [module](super) draws their layout.
 ///
 /// It comes out of a [handshake](super::Noise) and lives as long as the session: it can't be cloned,
@@ -129,8 +133,9 @@ impl NoiseCodec {
     /// What a frame is that isn't the expected one. Whatever it decrypts to is thrown away.
     fn explain(&mut self, frame: &[u8], begin: usize) -> NoiseError {
         let (expected, at) = (self.received, self.position.get());
-        let earlier = (expected.saturating_sub(NEIGHBOURS)..expected).rev();
-        let later = (expected..=expected.saturating_add(NEIGHBOURS)).skip(1);
+        let reach = (TRIAL_BYTES / (2 * frame.len() as u64)).clamp(1, NEIGHBOURS);
+        let earlier = (expected.saturating_sub(reach)..expected).rev();
+        let later = (expected..=expected.saturating_add(reach)).skip(1);
         let part = &mut self.message[begin..];
         let came = earlier
             .chain(later)

@@ -87,7 +87,7 @@ pub enum NoiseError {
         at: u64,
     },
     /// A message that came before comes again. (One from before the last rekeying, or more than 64
-    /// messages back, is [`Tampered`](Self::Tampered): nobody can tell.)
+    /// messages back or so many as come to 512 KiB, is [`Tampered`](Self::Tampered): nobody can tell.)
     Replayed {
         /// Which message was expected.
         expected: u64,
@@ -97,7 +97,7 @@ pub enum NoiseError {
         at: u64,
     },
     /// A later message comes than the next one: some are missing, or they were put in another order.
-    /// (One from behind the next rekeying, or more than 64 messages ahead, is
+    /// (One from behind the next rekeying, or more than 64 messages or 512 KiB ahead, is
     /// [`Tampered`](Self::Tampered).)
     Skipped {
         /// Which message was expected.
