@@ -55,7 +55,9 @@ pub enum Reason {
     /// Any other error of the stream. With [`io::ErrorKind::UnexpectedEof`], it is the remote that ended a
     /// stream which has to say that it ends: TLS without its `close_notify`.
     Io(Arc<io::Error>),
-    /// The codec could not decode what came: the codec's own error.
+    /// The codec could not decode what came: the codec's own error. What was queued by then is still written,
+    /// within the drain timeout. Nothing more is taken: an answer to one of the messages before
+    /// it may come too late. To answer whatever came, let the codec make items of its errors.
     Decode(SharedError),
     /// The codec could not encode a message: the codec's own error. What was encoded before it was
     /// still written; the bytes of the failed message were not.

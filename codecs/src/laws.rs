@@ -71,7 +71,7 @@
 //! | [`failed_encode`] | An encode that fails leaves the buffer as it was, and the encoder able to go on. |
 //! | [`cap_holds`] | What is beyond the cap is neither encoded nor decoded, and refused before much more than the cap has come. |
 //! | [`reserve`] | Room is made for bytes that come, not for those that are announced. |
-//! | [`end`] | A stream that ends inside a frame is an error, one that ends between two frames isn't. |
+//! | [`end`] | A stream that ends inside a frame is an error, one that ends between two frames isn't. (What an encoder writes in front of its first message counts as part of that.) |
 //! | [`garbage`] | Noise and damaged frames neither panic nor go on for ever, and decode to the same however they are split. |
 //! | [`no_over_read`] | A frame is decoded without taking a byte of what follows, so that another codec can go on from there. |
 //! | [`state_survives`] | After `Ok(None)`, calls without new bytes and a buffer that has moved change nothing. |

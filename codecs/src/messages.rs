@@ -41,7 +41,7 @@ pub use self::cbor::{Cbor, CborError};
 ))]
 pub use self::error::FormatError;
 #[cfg(feature = "json")]
-pub use self::json::Json;
+pub use self::json::{Json, JsonError};
 #[cfg(feature = "messagepack")]
 pub use self::messagepack::{MessagePack, MessagePackError};
 #[cfg(feature = "postcard")]

@@ -42,7 +42,8 @@
 //! - **In TLS 1.3 a client is done before the server has looked at its certificate.** So a
 //!   [`connect`] that succeeded doesn't mean that the server will have us: its refusal is the error
 //!   of the first read, as an `io::Error` within the codec's (and `Reason::Io` of a `wattle`
-//!   connection). [`TlsError::from`] makes it [`RemoteRefused`](TlsError::RemoteRefused) again. What the
+//!   connection). [`TlsError::from`], given a reference to it, makes it
+//!   [`RemoteRefused`](TlsError::RemoteRefused) again. What the
 //!   client wrote until then is lost, and a write may be the first to fail, as the server has closed: why
 //!   is as a rule still to be read then. A protocol in which the server speaks first knows at once.
 //! - **A stream that is cut off isn't one that ends.** A remote that closes properly says so

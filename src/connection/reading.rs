@@ -69,7 +69,7 @@ where
                     self.frame_start = self.consumed_now();
                     self.inbound.push(message);
                 }
-                Poll::Ready(Some(Err(error))) => return Step::End(self.read_failed(error.into())),
+                Poll::Ready(Some(Err(error))) => return self.read_failed(error.into()),
                 Poll::Ready(None) => return self.read_ended(),
                 Poll::Pending => {
                     self.read_starved = true;
@@ -77,7 +77,7 @@ where
                 }
             }
             if let Err(error) = self.decode_buffered(most_messages, most_bytes) {
-                return Step::End(self.read_failed(error.into()));
+                return self.read_failed(error.into());
             }
         }
         Step::Again
@@ -151,19 +151,23 @@ where
         self.queue.counters().record_in(self.messages_in, received);
     }
 
-    /// An error comes out of the framed stream as its codec's; the meter knows whose it is.
-    fn read_failed(&mut self, error: BoxError) -> Disconnect {
+    /// An error comes out of the framed stream as its codec's; the meter knows whose it is. The codec's
+    /// leaves the other direction intact: what is queued, answers to what came before, is still written.
+    fn read_failed(&mut self, error: BoxError) -> Step {
         self.reading = Reading::Ended;
         let meter = self.framed.get_mut();
-        match meter.take_error() {
-            Some(io) => Disconnect::from_io(io),
-            // Decoding goes before reading on, so an error after the end is about what is left over.
-            None if meter.ended() => Disconnect::remote(Reason::EndInsideFrame {
+        if let Some(io) = meter.take_error() {
+            return Step::End(Disconnect::from_io(io));
+        }
+        // Decoding goes before reading on, so an error after the end is about what is left over.
+        Step::Close(if meter.ended() {
+            Disconnect::remote(Reason::EndInsideFrame {
                 buffered: self.inside_frame(),
                 source: error.into(),
-            }),
-            None => Disconnect::library(Reason::Decode(error.into())),
-        }
+            })
+        } else {
+            Disconnect::library(Reason::Decode(error.into()))
+        })
     }
 
     /// The codec found nothing wrong with the end. But one that had consumed a header and waits for

@@ -48,7 +48,7 @@ pub type CborError = FormatError<de::Error<io::Error>, ser::Error<io::Error>>;
 
 impl Cbor {
     /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`].
-    pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
+    pub fn framed<T: DeserializeOwned>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self)
     }
 }

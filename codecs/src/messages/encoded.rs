@@ -20,6 +20,10 @@ use super::WriteMessage;
 ///     Node<Encoded<Message, Json>>      broadcast(encoded)   →  serialized before; a handle for each peer
 /// ```
 ///
+/// Whatever such a node sends is encoded, the answer to a single peer too. Layers between the format and the
+/// wire, a checksum or a compression, still work for each peer. And as a message beyond the codec's cap ends the
+/// connection that should send it, [`len`](Self::len) is what to look at before it is broadcast.
+///
 /// # Examples
 ///
 /// ```

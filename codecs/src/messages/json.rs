@@ -35,24 +35,27 @@ use crate::{Delimited, Length, Prefixed};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json;
 
+/// What is wrong with a message of [`Json`]: `serde_json`'s own error.
+pub type JsonError = serde_json::Error;
+
 impl Json {
     /// A message a line ([JSON Lines]), each of at most `most` bytes without its end.
     ///
     /// An empty line isn't a message, and so an error, if one that can be survived.
     ///
     /// [JSON Lines]: https://jsonlines.org
-    pub fn lines<T>(most: usize) -> Serde<Delimited, Self, T> {
+    pub fn lines<T: DeserializeOwned>(most: usize) -> Serde<Delimited, Self, T> {
         Serde::new(Delimited::lines(most), Self)
     }
 
     /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`].
-    pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
+    pub fn framed<T: DeserializeOwned>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self)
     }
 }
 
 impl Format for Json {
-    type Error = serde_json::Error;
+    type Error = JsonError;
 }
 
 impl<T: DeserializeOwned> ParseMessage<T> for Json {

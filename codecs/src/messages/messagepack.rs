@@ -61,7 +61,7 @@ impl MessagePack {
 
     /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`]; structs
     /// are arrays.
-    pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
+    pub fn framed<T: DeserializeOwned>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self::new())
     }
 }

@@ -46,7 +46,7 @@ pub type PostcardError = FormatError<Error>;
 
 impl Postcard {
     /// Messages of at most `most` bytes, with their length in front as a [`Length::U32`].
-    pub fn framed<T>(most: usize) -> Serde<Prefixed, Self, T> {
+    pub fn framed<T: DeserializeOwned>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::U32, most), Self)
     }
 }

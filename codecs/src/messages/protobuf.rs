@@ -51,7 +51,7 @@ impl Protobuf {
     /// Messages of at most `most` bytes, with their length in front as a [`Length::Varint`]: the
     /// delimited messages of every Protocol Buffers library (`writeDelimitedTo`,
     /// `encode_length_delimited`).
-    pub fn delimited<T>(most: usize) -> Serde<Prefixed, Self, T> {
+    pub fn delimited<T: Message + Default>(most: usize) -> Serde<Prefixed, Self, T> {
         Serde::new(Prefixed::new(Length::Varint, most), Self)
     }
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, marker::PhantomData};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::{Encoded, Format, ParseMessage, WriteMessage, scratch};
+use super::{Encoded, ParseMessage, WriteMessage, scratch};
 use crate::{
     Recoverable,
     progress::{Decoded, Progress},
@@ -94,7 +94,10 @@ impl<F, M, In, Out> Serde<F, M, In, Out> {
     }
 
     /// The same codec, sending another type than it receives.
-    pub fn sending<Reply>(self) -> Serde<F, M, In, Reply> {
+    pub fn sending<Reply>(self) -> Serde<F, M, In, Reply>
+    where
+        M: WriteMessage<Reply>,
+    {
         Serde {
             frames: self.frames,
             format: self.format,
@@ -187,10 +190,11 @@ where
     }
 }
 
+// The bound says nothing new, but what is wrong when a message can't be written.
 impl<F, M, In, Out> Encoder<Encoded<Out, M>> for Serde<F, M, In, Out>
 where
     F: Encoder<Bytes>,
-    M: Format,
+    M: WriteMessage<Out>,
 {
     type Error = SerdeError<F::Error, M::Error>;
 

@@ -1,6 +1,6 @@
 //! Closing, stage by stage. It has a deadline, so there is a runtime with a clock that stands still.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
 use super::*;
 use crate::outbound::Order;
@@ -27,6 +27,42 @@ async fn an_end_of_stream_lets_what_is_queued_be_written() {
     assert_eq!(fixture.script.written(), "a\nb\n");
     assert!(fixture.script.is_shut());
     assert_eq!(fixture.queue.abandon().1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decode_error_lets_what_is_queued_be_written() {
+    let mut fixture = Fixture::new();
+    fixture.script.takes(0);
+    fixture.push("a");
+    fixture.settle_pending();
+    fixture.push("b");
+    fixture.script.data("last\n!\nnever\n");
+    fixture.settle_pending();
+    assert!(matches!(
+        fixture.queue.push("late".to_owned()),
+        Pushed::Closed(_)
+    ));
+    fixture.script.takes_all();
+    let ended = fixture.settle_ended();
+    assert!(!ended.drain_timed_out);
+    assert_ended!(ended, Reason::Decode(_), Library);
+    assert_eq!(fixture.received(), ["last"]);
+    assert_eq!(fixture.script.written(), "a\nb\n");
+    assert!(fixture.script.is_shut());
+    assert_eq!(fixture.queue.abandon().1, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_decode_error_waits_for_a_remote_that_does_not_read_no_longer_than_the_drain_timeout() {
+    let mut fixture = Fixture::new();
+    fixture.script.takes(0);
+    fixture.push("a");
+    fixture.script.data("!\n");
+    fixture.settle_pending();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    let ended = fixture.settle_ended();
+    assert!(ended.drain_timed_out);
+    assert_ended!(ended, Reason::Decode(_), Library);
 }
 
 #[tokio::test(start_paused = true)]
