@@ -104,3 +104,20 @@ fn it_asks_nothing_of_the_message() {
     fn auto_traits<T: Send + Sync + Unpin + Clone + Debug + Eq + 'static>() {}
     auto_traits::<Encoded<Rc<Cell<News>>, Rc<Json>>>();
 }
+
+/// Only compiled: for a codec that encodes `T`, `_` would be either of two types.
+#[test]
+fn a_codec_of_another_format_or_message_does_not_take_it() {
+    trait Refuses<T, Which> {
+        fn is_refused() {}
+    }
+    struct Accepts;
+    impl<C, T> Refuses<T, ()> for C {}
+    impl<C: Encoder<T>, T> Refuses<T, Accepts> for C {}
+
+    type Codec = Serde<Prefixed, Json, u8, String>;
+    <Codec as Refuses<Encoded<String, Postcard>, _>>::is_refused();
+    <Codec as Refuses<Encoded<u8, Json>, _>>::is_refused();
+    // What is accepted, on the other hand, has to be told which one is meant.
+    <Codec as Refuses<Encoded<String, Json>, Accepts>>::is_refused();
+}
