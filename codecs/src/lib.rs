@@ -90,7 +90,8 @@
 //!
 //! 1. **A cap is an argument of the constructor**, so none is forgotten. The exceptions are layers, which
 //!    leave it to the codec inside, and [`capped`], which is one.
-//! 2. **Memory grows with the bytes that came**, never with what the remote has announced.
+//! 2. **Memory grows with the bytes that came**, never with what the remote has announced. What
+//!    [`compressed`] expands to has a cap of its own.
 //! 3. **An error is a type of its own for each codec**, and says what was expected, what came, and at
 //!    which byte of the stream. Nothing is skipped in silence, nothing a remote sends is a panic.
 //! 4. **Where the stream can go on behind an error, the error [says so](Recoverable)**, and the

@@ -144,3 +144,23 @@ fn a_hostile_frame_is_an_error_however_deep_it_nests() {
         "{error}"
     );
 }
+
+#[test]
+fn arrays_nest_127_deep_and_no_deeper() {
+    let nested = |deep: usize| {
+        let frame = format!("{}{}", "[".repeat(deep), "]".repeat(deep));
+        parsed::<serde_json::Value>(Bytes::from(frame))
+    };
+    assert!(nested(127).is_ok());
+    assert!(nested(128).is_err());
+}
+
+#[test]
+fn some_of_nothing_comes_back_as_none() {
+    assert_eq!(parsed::<Option<()>>(written(&Some(()))).unwrap(), None);
+    let nothing = Some(None::<u8>);
+    assert_eq!(
+        parsed::<Option<Option<u8>>>(written(&nothing)).unwrap(),
+        None
+    );
+}

@@ -22,7 +22,7 @@ use serde::de::{
 
 use super::FormatError;
 
-/// The most levels that messages nest: as many as `serde_json` allows. A level takes some hundreds of
+/// The most levels that messages nest: one more than `serde_json` allows. A level takes some hundreds of
 /// bytes of stack, or a few thousand without optimization, which stays within a thread's 2 MiB.
 pub(super) const DEPTH: usize = 128;
 

@@ -14,7 +14,7 @@ use crate::{Delimited, Length, Prefixed};
 /// ```
 ///
 /// White space around a message is no error, anything else behind it is. Arrays and objects nest
-/// 128 deep at most. The error is `serde_json`'s own: it tells line and column within the message.
+/// 127 deep at most. The error is `serde_json`'s own: it tells line and column within the message.
 ///
 /// [RFC 8259]: https://www.rfc-editor.org/rfc/rfc8259
 ///

@@ -15,7 +15,9 @@ use crate::{Length, Prefixed};
 /// ```
 ///
 /// Since nothing on the wire says what it is, both sides need the same type: what comes from
-/// another type may well parse.
+/// another type may well parse. What asks the bytes which type comes can't be read at all: enums that
+/// serde tags in another way than by default (`untagged`, `tag`), `flatten`, `serde_json::Value`; and no field may
+/// be left out.
 ///
 /// The format itself has no bounds against a hostile frame; here, a message nests 128 deep at most
 /// (each struct, tuple, sequence, map, enum and `Some` is a level), and has at most 1,024 elements

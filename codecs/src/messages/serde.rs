@@ -24,6 +24,10 @@ use crate::{
 /// bounds what one message costs: every format here reserves memory as the frame's bytes justify
 /// it, and bounds how deep messages nest.
 ///
+/// What a format can't tell apart comes back as the same: a `Some` of nothing (`Some(None)`, `Some(())`) as `None` in
+/// all of them but Postcard. JSON has no infinities and no NaN, which it writes as `null`, and takes no
+/// sequences or structs for keys of maps.
+///
 /// The formats have functions that name the customary frames, such as
 /// [`Json::lines`](crate::Json::lines). One type for both directions is the default wherever the
 /// type is named; where it isn't, it is said:
