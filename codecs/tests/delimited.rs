@@ -402,3 +402,12 @@ fn an_error_of_the_transport_is_passed_on() {
     assert_eq!(error.to_string(), "cable");
     assert!(!error.is_recoverable());
 }
+
+#[test]
+fn where_several_delimiters_would_begin_the_first_one_is_told() {
+    let error = encoded(Delimited::new("aaa", 9), "xaa").unwrap_err();
+    assert!(matches!(
+        error,
+        DelimitedError::ContainsDelimiter { position: 1 }
+    ));
+}

@@ -4,7 +4,7 @@ use std::{fmt::Debug, sync::mpsc};
 
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{BytesCodec, Decoder, Encoder, LengthDelimitedCodec, LinesCodec};
-use wattle_codecs::{CodecExt, Length, Passed, Prefixed, Tapped};
+use wattle_codecs::{CodecExt, Delimited, Length, Passed, Prefixed, Tapped};
 
 /// What was shown, in words.
 fn told<In: Debug, Out: Debug>(passed: Passed<'_, In, Out>) -> String {
@@ -266,4 +266,22 @@ fn where_it_stands_decides_whose_messages_it_sees() {
             r"message: \r123456789\xcb\xf49& is 9",
         ]
     );
+}
+
+#[test]
+fn what_somebody_else_takes_from_the_buffer_is_not_shown() {
+    let mut shown = Vec::new();
+    let mut codec = Delimited::lines(9).tapped(|passed| {
+        if let Passed::Decoded { wire, .. } = passed {
+            shown.push(wire.to_vec());
+        }
+    });
+    let mut src = BytesMut::from("pea");
+    assert!(codec.decode(&mut src).unwrap().is_none());
+    src.truncate(1);
+    assert!(codec.decode(&mut src).unwrap().is_none());
+    src.extend_from_slice(b"od\n");
+    assert_eq!(codec.decode(&mut src).unwrap().unwrap(), "pod");
+    drop(codec);
+    assert_eq!(shown, [b"pod\n"]);
 }
