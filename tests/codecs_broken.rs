@@ -101,7 +101,11 @@ async fn a_huge_frame_that_is_announced_and_never_comes_holds_up_nobody() {
         assert_eq!(end.initiator, Initiator::Remote);
         let inside = Reason::EndInsideFrame {
             buffered: 8,
-            source: Arc::new(PrefixedError::Truncated { came: 8, at: 0 }),
+            source: Arc::new(PrefixedError::Truncated {
+                came: 8,
+                least: 4 + MOST,
+                at: 0,
+            }),
         };
         assert_eq!(end.reason.to_string(), inside.to_string());
     }
@@ -118,7 +122,14 @@ async fn a_frame_cut_off_by_the_end_is_told_with_the_codecs_own_error() {
     };
     assert_eq!(*buffered, 7);
     let error = source.downcast_ref::<PrefixedError>();
-    let truncated = matches!(error, Some(PrefixedError::Truncated { came: 7, at: 7 }));
+    let truncated = matches!(
+        error,
+        Some(PrefixedError::Truncated {
+            came: 7,
+            least: 9,
+            at: 7
+        })
+    );
     assert!(truncated, "{error:?}");
 }
 
@@ -133,7 +144,11 @@ fn assert_inside(end: &Disconnect, buffered: usize, told: &str) {
 #[tokio::test]
 async fn every_codec_tells_of_an_end_inside_its_frame() {
     let end = ending_of(|_| Prefixed::new(Length::Varint, MOST), b"\x03one\x80").await;
-    assert_inside(&end, 1, "4: the stream ended after 1 bytes of it");
+    assert_inside(
+        &end,
+        1,
+        "4: the stream ended after 1 bytes of it, expected at least 2",
+    );
 
     let end = ending_of(|_| Delimited::new("\r\n", MOST), b"one\r\nthree\r").await;
     assert_inside(
@@ -158,17 +173,29 @@ async fn every_codec_tells_of_an_end_inside_its_frame() {
         })
     };
     let end = ending_of(codec, b"pea\x01\0\0\0").await;
-    assert_inside(&end, 7, "0: the stream ended after 7 bytes of it");
+    assert_inside(
+        &end,
+        7,
+        "0: the stream ended after 7 bytes of it, expected at least 9",
+    );
 
     let stack = |peer| frames(peer).checked::<Crc32>().compressed(Lz4, MOST);
     let end = ending_of(stack, b"\0\0\0\x09four").await;
-    assert_inside(&end, 8, "0: the stream ended after 8 bytes of it");
+    assert_inside(
+        &end,
+        8,
+        "0: the stream ended after 8 bytes of it, expected at least 13",
+    );
 
     let typed = |_| Json::framed::<u8>(MOST).map_out(|_: Bytes| 7);
     let end = ending_of(typed, b"\0\0\0\x017\0\0\0\x0212").await;
     assert!(matches!(end.reason, Reason::EndOfStream), "{end}");
     let end = ending_of(typed, b"\0\0\0\x017\0\0\0\x021").await;
-    assert_inside(&end, 5, "5: the stream ended after 5 bytes of it");
+    assert_inside(
+        &end,
+        5,
+        "5: the stream ended after 5 bytes of it, expected at least 6",
+    );
 }
 
 #[tokio::test]

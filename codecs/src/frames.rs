@@ -28,7 +28,10 @@ const ROOM_AHEAD: usize = 64 * 1024;
 /// announced: beyond `ROOM_AHEAD` only when the buffer is full, and then for no more bytes than have come.
 #[inline]
 fn make_room(src: &mut BytesMut, len: usize) {
-    let room = if src.len() < ROOM_AHEAD {
+    let room = if src.is_empty() {
+        // An idle connection has no frame to make room for.
+        return;
+    } else if src.len() < ROOM_AHEAD {
         ROOM_AHEAD
     } else if src.len() == src.capacity() {
         2 * src.len()

@@ -114,6 +114,7 @@
 //! [`tapped`]: CodecExt::tapped
 
 mod checksum;
+mod encode;
 mod frames;
 #[cfg(feature = "hello")]
 pub mod hello;

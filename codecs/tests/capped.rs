@@ -142,7 +142,7 @@ fn the_end_of_the_stream_is_the_codecs_affair() {
     let error = codec.decode_eof(&mut "\x03be".into()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "frame at byte 0: the stream ended after 3 bytes of it"
+        "frame at byte 0: the stream ended after 3 bytes of it, expected at least 4"
     );
 }
 

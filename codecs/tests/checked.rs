@@ -181,7 +181,7 @@ fn the_codecs_errors_are_forwarded_in_both_directions() {
     assert!(!error.is_recoverable());
     assert_eq!(
         error.to_string(),
-        "frame at byte 0: the stream ended after 9 bytes of it"
+        "frame at byte 0: the stream ended after 9 bytes of it, expected at least 14"
     );
     assert!(codec().decode_eof(&mut BytesMut::new()).unwrap().is_none());
     assert_eq!(

@@ -363,7 +363,7 @@ fn the_byte_of_an_error_and_the_end_of_the_stream() {
     let error = codec.decode_eof(&mut "\0\0".into()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "frame at byte 31: the stream ended after 2 bytes of it"
+        "frame at byte 31: the stream ended after 2 bytes of it, expected at least 4"
     );
     assert!(!error.is_recoverable());
 }

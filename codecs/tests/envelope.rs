@@ -464,10 +464,12 @@ fn the_end_of_the_stream_inside_a_frame_is_an_error() {
         assert!(codec.decode_eof(&mut src).unwrap().is_some());
         let error = codec.decode_eof(&mut src).unwrap_err();
         assert!(
-            matches!(error, EnvelopeError::Truncated { came, at: 24 } if came == end),
+            matches!(error, EnvelopeError::Truncated { came, least: 24, at: 24 } if came == end),
             "{error:?}"
         );
-        let text = format!("frame at byte 24: the stream ended after {end} bytes of it");
+        let text = format!(
+            "frame at byte 24: the stream ended after {end} bytes of it, expected at least 24"
+        );
         assert_eq!(error.to_string(), text);
         assert!(!error.is_recoverable());
     }

@@ -91,7 +91,11 @@ fn room_for_a_large_frame_is_made_as_it_comes() {
         src.capacity()
     );
 
+    // While there is no frame, there is no room for one.
     let (mut codec, mut src) = (Fixed::new(10_000), BytesMut::new());
+    assert!(codec.decode(&mut src).unwrap().is_none());
+    assert_eq!(src.capacity(), 0);
+    src.extend_from_slice(b"a");
     assert!(codec.decode(&mut src).unwrap().is_none());
     assert!(
         (10_000..10_100).contains(&src.capacity()),

@@ -159,7 +159,7 @@ fn the_codecs_error_behind_try_map_is_shown_as_it_is() {
     assert!(!error.is_recoverable());
     assert_eq!(
         error.to_string(),
-        "frame at byte 0: the stream ended after 3 bytes of it"
+        "frame at byte 0: the stream ended after 3 bytes of it, expected at least 4"
     );
 
     let broken = io::Error::new(

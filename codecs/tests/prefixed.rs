@@ -451,18 +451,42 @@ fn the_end_of_the_stream_inside_a_frame_is_an_error_and_between_two_it_is_not() 
     assert_eq!(codec.decode_eof(&mut src).unwrap().unwrap(), "abc");
     let error = codec.decode_eof(&mut src).unwrap_err();
     assert!(
-        matches!(error, PrefixedError::Truncated { came: 3, at: 5 }),
+        matches!(
+            error,
+            PrefixedError::Truncated {
+                came: 3,
+                least: 4,
+                at: 5
+            }
+        ),
         "{error:?}"
     );
     assert_eq!(
         error.to_string(),
-        "frame at byte 5: the stream ended after 3 bytes of it"
+        "frame at byte 5: the stream ended after 3 bytes of it, expected at least 4"
     );
     assert!(!error.is_recoverable());
 
     let mut half_a_length = BytesMut::from(&b"\0"[..]);
     let error = codec.decode_eof(&mut half_a_length).unwrap_err();
-    assert!(matches!(error, PrefixedError::Truncated { came: 1, at: 5 }));
+    assert!(matches!(
+        error,
+        PrefixedError::Truncated {
+            came: 1,
+            least: 2,
+            at: 5
+        }
+    ));
+
+    let least = |codec: Prefixed, mut src: BytesMut| match codec.clone().decode_eof(&mut src) {
+        Err(PrefixedError::Truncated { least, .. }) => least,
+        other => panic!("{other:?}"),
+    };
+    let inclusive = Prefixed::new(Length::U16, 10).inclusive();
+    assert_eq!(least(inclusive, b"\0\x06a"[..].into()), 6);
+    let varint = Prefixed::new(Length::Varint, 300);
+    assert_eq!(least(varint.clone(), b"\xac"[..].into()), 2);
+    assert_eq!(least(varint, b"\xac\x02ab"[..].into()), 302);
 
     assert!(codec.decode_eof(&mut BytesMut::new()).unwrap().is_none());
 }

@@ -131,7 +131,9 @@ fn the_end_of_the_stream_is_shown_as_the_codec_sees_it() {
     assert!(codec.decode_eof(&mut "\x03pe".into()).is_err());
     assert_eq!(
         all(&rx),
-        [r" then \x03pe: frame at byte 0: the stream ended after 3 bytes of it"]
+        [
+            r" then \x03pe: frame at byte 0: the stream ended after 3 bytes of it, expected at least 4"
+        ]
     );
 }
 

@@ -139,7 +139,7 @@ fn bad_frames_at_the_end_of_the_stream_are_items_too() {
     let error = codec.decode_eof(&mut src).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "frame at byte 28: the stream ended after 3 bytes of it"
+        "frame at byte 28: the stream ended after 3 bytes of it, expected at least 14"
     );
     assert!(frames().decode_eof(&mut BytesMut::new()).unwrap().is_none());
 }

@@ -183,6 +183,7 @@ impl<const N: usize, K: Checksum> Decoder for Envelope<N, K> {
         match self.decode(src)? {
             None if !src.is_empty() => Err(EnvelopeError::Truncated {
                 came: src.len(),
+                least: self.plan.least::<N>(src),
                 at: self.position.get(),
             }),
             frame => Ok(frame),

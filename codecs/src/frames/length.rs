@@ -93,6 +93,14 @@ impl Length {
         })
     }
 
+    /// The least bytes that a length takes which `src` is the beginning of.
+    pub(crate) fn least(self, src: &[u8]) -> usize {
+        match self {
+            Self::Varint => src.len() + 1,
+            fixed => fixed.size_of(0),
+        }
+    }
+
     /// Appends a length that is not more than [`most`](Self::most).
     #[inline]
     pub(crate) fn write(self, value: u64, dst: &mut BytesMut) {

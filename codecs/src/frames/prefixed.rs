@@ -92,6 +92,20 @@ impl Prefixed {
             })
     }
 
+    /// What to say of the beginning of a frame, if that is all that comes.
+    fn truncated(&self, src: &[u8]) -> PrefixedError {
+        let least = match self.length.read(src) {
+            Ok(Some((announced, _))) if self.inclusive => announced as usize,
+            Ok(Some((announced, prefix))) => (announced as usize).saturating_add(prefix),
+            _ => self.length.least(src),
+        };
+        PrefixedError::Truncated {
+            came: src.len(),
+            least,
+            at: self.position.get(),
+        }
+    }
+
     /// What to write in front of a payload.
     fn announce(&self, payload: usize) -> Result<u64, PrefixedError> {
         let announced = if self.inclusive {
@@ -144,10 +158,7 @@ impl Decoder for Prefixed {
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, PrefixedError> {
         match self.decode(src)? {
-            None if !src.is_empty() => Err(PrefixedError::Truncated {
-                came: src.len(),
-                at: self.position.get(),
-            }),
+            None if !src.is_empty() => Err(self.truncated(src)),
             frame => Ok(frame),
         }
     }
@@ -198,6 +209,8 @@ pub enum PrefixedError {
     Truncated {
         /// How many bytes of the frame came, the length's own included.
         came: usize,
+        /// How many it has; if not all of the length came, at least.
+        least: usize,
         /// Where the frame begins.
         at: u64,
     },
@@ -239,10 +252,10 @@ impl fmt::Display for PrefixedError {
                 f,
                 "frame at byte {at}: the length is a varint of more than 64 bits or 10 bytes"
             ),
-            Self::Truncated { came, at } => {
+            Self::Truncated { came, least, at } => {
                 write!(
                     f,
-                    "frame at byte {at}: the stream ended after {came} bytes of it"
+                    "frame at byte {at}: the stream ended after {came} bytes of it, expected at least {least}"
                 )
             }
             Self::UnencodablyLong { len, most } => {

@@ -8,6 +8,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use super::{Encoded, ParseMessage, WriteMessage, scratch};
 use crate::{
     Recoverable,
+    encode::encode_or_nothing,
     progress::{Decoded, Progress},
 };
 
@@ -163,22 +164,6 @@ where
     }
 }
 
-/// Puts a payload into a frame. What an encoder that fails has written until then is taken back.
-fn put<F, X>(
-    frames: &mut F,
-    payload: Bytes,
-    dst: &mut BytesMut,
-) -> Result<(), SerdeError<F::Error, X>>
-where
-    F: Encoder<Bytes>,
-{
-    let before = dst.len();
-    frames.encode(payload, dst).map_err(|error| {
-        dst.truncate(before);
-        SerdeError::Frame(error)
-    })
-}
-
 impl<F, M, In, Out> Encoder<Out> for Serde<F, M, In, Out>
 where
     F: Encoder<Bytes>,
@@ -190,7 +175,7 @@ where
     fn encode(&mut self, message: Out, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let payload = scratch::serialize(&self.format, &message)
             .map_err(|source| SerdeError::Write { source })?;
-        put(&mut self.frames, payload, dst)
+        encode_or_nothing(&mut self.frames, payload, dst).map_err(SerdeError::Frame)
     }
 }
 
@@ -204,7 +189,7 @@ where
 
     #[inline]
     fn encode(&mut self, message: Encoded<Out, M>, dst: &mut BytesMut) -> Result<(), Self::Error> {
-        put(&mut self.frames, message.into_bytes(), dst)
+        encode_or_nothing(&mut self.frames, message.into_bytes(), dst).map_err(SerdeError::Frame)
     }
 }
 

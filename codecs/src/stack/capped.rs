@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
+use crate::encode::encode_or_nothing;
 use crate::progress::{Decoded, Progress};
 
 /// The most that is left reserved for bytes that have not come, while fewer than this many have, as
@@ -122,17 +123,13 @@ impl<C: Encoder<T>, T> Encoder<T> for Capped<C> {
     #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
         let before = dst.len();
-        let encoded = self.codec.encode(item, dst).map_err(CappedError::Codec);
-        let len = dst.len().saturating_sub(before);
-        let fits = encoded.and_then(|()| {
-            let most = self.most;
-            let too_long = CappedError::UnencodablyLong { len, most };
-            if len > most { Err(too_long) } else { Ok(()) }
-        });
-        if fits.is_err() {
+        encode_or_nothing(&mut self.codec, item, dst).map_err(CappedError::Codec)?;
+        let (len, most) = (dst.len().saturating_sub(before), self.most);
+        if len > most {
             dst.truncate(before);
+            return Err(CappedError::UnencodablyLong { len, most });
         }
-        fits
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::{error::Error, fmt, io, marker::PhantomData};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::encode::encode_or_nothing;
 use crate::progress::{Decoded, Progress, Span};
 use crate::{Checksum, Recoverable, checksum::len_of};
 
@@ -89,7 +90,7 @@ impl<C: Encoder<Bytes>, K: Checksum> Encoder<Bytes> for Checked<C, K> {
         let mut frame = Vec::with_capacity(payload.len() + sum.as_ref().len());
         frame.extend_from_slice(&payload);
         frame.extend_from_slice(sum.as_ref());
-        self.codec.encode(frame.into(), dst)
+        encode_or_nothing(&mut self.codec, frame.into(), dst)
     }
 }
 

@@ -15,6 +15,7 @@ pub use self::lz4::Lz4;
 #[cfg(feature = "zstd")]
 pub use self::zstd::Zstd;
 use crate::Recoverable;
+use crate::encode::encode_or_nothing;
 use crate::progress::{Decoded, Progress};
 
 /// Why a [`Compression`] can't compress or expand something.
@@ -168,9 +169,7 @@ impl<C: Encoder<Bytes>, K: Compression> Encoder<Bytes> for Compressed<C, K> {
         }
         let compressed = self.compression.compress(&payload);
         let compressed = compressed.map_err(|source| CompressedError::Incompressible { source })?;
-        self.codec
-            .encode(compressed.into(), dst)
-            .map_err(CompressedError::Codec)
+        encode_or_nothing(&mut self.codec, compressed.into(), dst).map_err(CompressedError::Codec)
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
+use crate::encode::encode_or_nothing;
 use crate::progress::Decoded;
 
 /// Whichever of two codecs the remote speaks, see [`either`](super::CodecExt::either); or one of two
@@ -254,8 +255,8 @@ where
     #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), Self::Error> {
         match (&mut self.left.codec, &mut self.right.codec) {
-            (Some(a), _) => a.encode(item, dst).map_err(EitherError::Left),
-            (None, Some(b)) => b.encode(item, dst).map_err(EitherError::Right),
+            (Some(a), _) => encode_or_nothing(a, item, dst).map_err(EitherError::Left),
+            (None, Some(b)) => encode_or_nothing(b, item, dst).map_err(EitherError::Right),
             (None, None) => unreachable!("one of the two is never out"),
         }
     }

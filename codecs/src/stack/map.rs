@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::encode::encode_or_nothing;
+
 /// A codec whose decoded items go through a function, see [`map_in`](super::CodecExt::map_in).
 #[derive(Clone)]
 pub struct MapIn<C, F> {
@@ -63,7 +65,7 @@ impl<C: Encoder<T>, F, T> Encoder<T> for MapIn<C, F> {
 
     #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
-        self.codec.encode(item, dst)
+        encode_or_nothing(&mut self.codec, item, dst)
     }
 }
 
@@ -91,7 +93,7 @@ where
 
     #[inline]
     fn encode(&mut self, item: U, dst: &mut BytesMut) -> Result<(), C::Error> {
-        self.codec.encode((self.f)(item), dst)
+        encode_or_nothing(&mut self.codec, (self.f)(item), dst)
     }
 }
 

@@ -5,6 +5,7 @@ use std::{error::Error, fmt, marker::PhantomData};
 use bytes::{Buf, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use crate::encode::encode_or_nothing;
 use crate::progress::Decoded;
 
 /// The most that is held of what a codec has consumed without yielding an item yet. Codecs that consume
@@ -136,16 +137,13 @@ where
     fn encode(&mut self, item: Out, dst: &mut BytesMut) -> Result<(), Self::Error> {
         (self.tap)(Passed::Encoding { message: &item });
         let before = dst.len();
-        let result = self.codec.encode(item, dst);
-        match &result {
-            Ok(()) => (self.tap)(Passed::Encoded {
+        let result = encode_or_nothing(&mut self.codec, item, dst);
+        (self.tap)(match &result {
+            Ok(()) => Passed::Encoded {
                 wire: dst.get(before..).unwrap_or_default(),
-            }),
-            Err(error) => {
-                dst.truncate(before);
-                (self.tap)(Passed::EncodeFailed { error });
-            }
-        }
+            },
+            Err(error) => Passed::EncodeFailed { error },
+        });
         result
     }
 }

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
+use crate::encode::encode_or_nothing;
 use crate::progress::Decoded;
 
 /// A codec whose bad frames are items, see [`tolerant`](super::CodecExt::tolerant).
@@ -82,7 +83,7 @@ impl<C: Encoder<T>, T> Encoder<T> for Tolerant<C> {
 
     #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
-        self.codec.encode(item, dst)
+        encode_or_nothing(&mut self.codec, item, dst)
     }
 }
 

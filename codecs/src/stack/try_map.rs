@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Recoverable;
+use crate::encode::encode_or_nothing;
 use crate::progress::{Decoded, Progress};
 
 /// A codec whose decoded items go through a function that may refuse them, see
@@ -74,7 +75,7 @@ impl<C: Encoder<T>, F, T> Encoder<T> for TryMap<C, F> {
 
     #[inline]
     fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
-        self.codec.encode(item, dst)
+        encode_or_nothing(&mut self.codec, item, dst)
     }
 }
 

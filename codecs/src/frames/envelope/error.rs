@@ -56,6 +56,8 @@ pub enum EnvelopeError {
     Truncated {
         /// How many bytes of the frame came, the header's included.
         came: usize,
+        /// How many it has; if not all of the header came, at least.
+        least: usize,
         /// The byte of the stream that the frame begins at.
         at: u64,
     },
@@ -100,9 +102,9 @@ impl fmt::Display for EnvelopeError {
                 f,
                 "frame at byte {at}: the length is a varint of more than 64 bits or 10 bytes"
             ),
-            Self::Truncated { came, at } => write!(
+            Self::Truncated { came, least, at } => write!(
                 f,
-                "frame at byte {at}: the stream ended after {came} bytes of it"
+                "frame at byte {at}: the stream ended after {came} bytes of it, expected at least {least}"
             ),
             Self::UnencodablyLong { len, most } => write!(
                 f,

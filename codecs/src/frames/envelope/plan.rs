@@ -86,6 +86,14 @@ impl Plan {
         Ok(Some(header))
     }
 
+    /// The least bytes that a frame has which `src` is the beginning of.
+    pub(super) fn least<const N: usize>(&self, src: &[u8]) -> usize {
+        match self.header::<N>(src, 0) {
+            Ok(Some(header)) => header.payload.saturating_add(header.len + self.trailer),
+            _ => (self.fixed + self.length.least(&[]) + self.trailer).max(src.len() + 1),
+        }
+    }
+
     /// What the length counts beside the payload, if it is itself of `size` bytes.
     pub(super) fn counted(&self, size: usize) -> usize {
         match self.counts {
