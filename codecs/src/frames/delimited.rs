@@ -161,10 +161,19 @@ impl Delimited {
         found
     }
 
-    fn too_long(&self) -> DelimitedError {
+    /// Begins to throw an oversized frame away. Only what shows that it is too long is consumed with the
+    /// error, however much has come: where the error stands doesn't depend on how the stream was split.
+    fn refuse(&mut self, src: &mut BytesMut) -> DelimitedError {
+        let at = self.position.get();
+        let shown = (self.most + 1..src.len()).find(|&len| !self.may_fit(&src[..len]));
+        // The last bytes may begin the delimiter.
+        let kept = self.delimiter.len() - 1;
+        self.consume(src, shown.unwrap_or(src.len()).saturating_sub(kept));
+        self.searched = 0;
+        self.skipping = Some(at);
         DelimitedError::TooLong {
             most: self.most,
-            at: self.position.get(),
+            at,
         }
     }
 
@@ -173,9 +182,7 @@ impl Delimited {
     fn frame(&mut self, src: &mut BytesMut, end: usize) -> Result<Bytes, DelimitedError> {
         let payload = self.payload_len(&src[..end]);
         if payload > self.most {
-            let error = self.too_long();
-            self.consume(src, end + self.delimiter.len());
-            return Err(error);
+            return Err(self.refuse(src));
         }
         let mut frame = src.split_to(end + self.delimiter.len());
         frame.truncate(payload);
@@ -202,10 +209,7 @@ impl Decoder for Delimited {
         if self.may_fit(src) {
             return Ok(None);
         }
-        let error = self.too_long();
-        self.skipping = Some(self.position.get());
-        self.consume(src, self.searched);
-        Err(error)
+        Err(self.refuse(src))
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, DelimitedError> {
