@@ -20,19 +20,6 @@ fn filled(size: usize) -> Bytes {
     Bytes::from(vec![0x5a; size])
 }
 
-const LENGTHS: [Length; 10] = [
-    Length::U8,
-    Length::U16,
-    Length::U16Le,
-    Length::U24,
-    Length::U24Le,
-    Length::U32,
-    Length::U32Le,
-    Length::U64,
-    Length::U64Le,
-    Length::Varint,
-];
-
 fn widest(length: Length) -> usize {
     match length {
         Length::U8 => 1,
@@ -56,14 +43,14 @@ fn prefixed(length: Length, make: impl Fn(usize) -> Prefixed) -> Result<(), Viol
 
 #[test]
 fn prefixed_keeps_the_laws_with_each_length() -> Result<(), Violation> {
-    LENGTHS
+    Length::ALL
         .into_iter()
         .try_for_each(|length| prefixed(length, |most| Prefixed::new(length, most)))
 }
 
 #[test]
 fn prefixed_keeps_the_laws_with_each_inclusive_length() -> Result<(), Violation> {
-    LENGTHS
+    Length::ALL
         .into_iter()
         .try_for_each(|length| prefixed(length, |most| Prefixed::new(length, most).inclusive()))
 }

@@ -6,19 +6,6 @@ use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 use wattle_codecs::{Length, Prefixed, PrefixedError, Recoverable};
 
-const ALL: [Length; 10] = [
-    Length::U8,
-    Length::U16,
-    Length::U16Le,
-    Length::U24,
-    Length::U24Le,
-    Length::U32,
-    Length::U32Le,
-    Length::U64,
-    Length::U64Le,
-    Length::Varint,
-];
-
 const MIB: usize = 1024 * 1024;
 
 /// The most that is reserved for a frame of which almost nothing has come.
@@ -150,7 +137,7 @@ fn every_split_of_the_stream_decodes_the_same() {
         zeros(0),
         zeros(130),
     ];
-    for length in ALL {
+    for length in Length::ALL {
         for codec in [
             Prefixed::new(length, 200),
             Prefixed::new(length, 200).inclusive(),
@@ -197,7 +184,7 @@ fn encoding_appends_and_leaves_what_is_there_alone() {
 
 #[test]
 fn a_payload_of_the_cap_passes_and_one_byte_more_is_refused_in_both_directions() {
-    for length in ALL {
+    for length in Length::ALL {
         for inclusive in [false, true] {
             let codec = |most| {
                 let codec = Prefixed::new(length, most);

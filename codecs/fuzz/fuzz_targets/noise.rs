@@ -51,13 +51,18 @@ fn session(choice: usize, data: &[u8]) {
     let (mut sender, mut receiver) = pair();
     let (mut wire, mut sent) = (BytesMut::new(), Vec::new());
     for size in data.chunks(2).take(6) {
-        let size = size.iter().fold(0, |size, &byte| size << 8 | usize::from(byte));
+        let size = size
+            .iter()
+            .fold(0, |size, &byte| size << 8 | usize::from(byte));
         let message = Bytes::from(vec![size as u8; size * (choice % 5)]);
         if sender.encode(message.clone(), &mut wire).is_ok() {
             sent.push(message);
         }
     }
-    let flipped = data.iter().rev().fold(0, |at, &byte| at << 8 ^ usize::from(byte));
+    let flipped = data
+        .iter()
+        .rev()
+        .fold(0, |at, &byte| at << 8 ^ usize::from(byte));
     let is_flipped = choice >= 128 && !wire.is_empty();
     if is_flipped {
         let bits = wire.len() * 8;

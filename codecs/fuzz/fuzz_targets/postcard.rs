@@ -9,6 +9,9 @@ fuzz_target!(|data: &[u8]| {
     if choice < 128 {
         messages(|| Postcard::framed::<Message>(MOST), data);
     } else {
-        messages(|| Serde::<_, _, Message>::new(Prefixed::new(Length::U8, 255), Postcard), data);
+        messages(
+            || Serde::<_, _, Message>::new(Prefixed::new(Length::U8, 255), Postcard),
+            data,
+        );
     }
 });

@@ -1,7 +1,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wattle_codecs::{CodecExt, Crc32, Delimited, Json, Length, Lz4, Postcard, Prefixed, Serde, Zstd};
+use wattle_codecs::{
+    CodecExt, Crc32, Delimited, Json, Length, Lz4, Postcard, Prefixed, Serde, Zstd,
+};
 use wattle_codecs_fuzz::{MOST, Message, choose, decode, messages};
 
 fuzz_target!(|data: &[u8]| {
@@ -17,21 +19,36 @@ fuzz_target!(|data: &[u8]| {
         ),
         1 => messages(
             || {
-                let frames = prefixed().compressed(Zstd::default(), MOST).checked::<Crc32>();
+                let frames = prefixed()
+                    .compressed(Zstd::default(), MOST)
+                    .checked::<Crc32>();
                 Serde::<_, _, Message>::new(frames.capped(MOST), Json)
             },
             data,
         ),
-        2 => decode(|| Json::lines::<Message>(MOST).tolerant(3).map_in(|item| item.ok()), data),
+        2 => decode(
+            || {
+                Json::lines::<Message>(MOST)
+                    .tolerant(3)
+                    .map_in(|item| item.ok())
+            },
+            data,
+        ),
         3 => decode(
             || {
                 let frames = prefixed().compressed(Lz4, MOST).tapped(|_| {});
-                Serde::<_, _, Message>::new(frames.either(Delimited::lines(MOST)), Postcard).tolerant(2)
+                Serde::<_, _, Message>::new(frames.either(Delimited::lines(MOST)), Postcard)
+                    .tolerant(2)
             },
             data,
         ),
         _ => decode(
-            || prefixed().try_map(|frame| String::from_utf8(frame.into())).tolerant(1).capped(MOST),
+            || {
+                prefixed()
+                    .try_map(|frame| String::from_utf8(frame.into()))
+                    .tolerant(1)
+                    .capped(MOST)
+            },
             data,
         ),
     }

@@ -34,10 +34,17 @@ fn sees_all(data: &[u8]) {
         fed += read.len();
         while let Ok(Some(_)) | Err(_) = codec.decode(&mut src) {}
         let seen = seen.borrow();
-        assert!(data[..fed - src.len()].starts_with(&seen), "what is shown is what came");
+        assert!(
+            data[..fed - src.len()].starts_with(&seen),
+            "what is shown is what came"
+        );
     }
     // One ends what is being skipped, which is shown with the next line.
     src.extend_from_slice(b"\n\n");
     while let Ok(Some(_)) | Err(_) = codec.decode(&mut src) {}
-    assert_eq!(&seen.borrow()[..], [data, b"\n\n"].concat(), "nothing is left out");
+    assert_eq!(
+        &seen.borrow()[..],
+        [data, b"\n\n"].concat(),
+        "nothing is left out"
+    );
 }

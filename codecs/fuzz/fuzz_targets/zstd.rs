@@ -1,7 +1,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wattle_codecs::{CodecExt, Length, Zstd, Prefixed};
+use wattle_codecs::{CodecExt, Length, Prefixed, Zstd};
 use wattle_codecs_fuzz::{MOST, choose, decode, frames};
 
 fuzz_target!(|data: &[u8]| {

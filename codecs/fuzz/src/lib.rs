@@ -77,7 +77,10 @@ where
         }
         let again = factory().decode(&mut wire);
         // By their text, as no NaN equals itself.
-        assert_eq!(format!("{:?}", again.unwrap().unwrap()), format!("{message:?}"));
+        assert_eq!(
+            format!("{:?}", again.unwrap().unwrap()),
+            format!("{message:?}")
+        );
         assert!(wire.is_empty(), "{message:?} leaves {wire:?}");
     }
 }

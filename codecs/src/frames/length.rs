@@ -42,6 +42,20 @@ const VARINT_MOST: usize = 10;
 pub(crate) struct Overlong;
 
 impl Length {
+    /// All of them, for tests that go through them.
+    pub const ALL: [Self; 10] = [
+        Self::U8,
+        Self::U16,
+        Self::U16Le,
+        Self::U24,
+        Self::U24Le,
+        Self::U32,
+        Self::U32Le,
+        Self::U64,
+        Self::U64Le,
+        Self::Varint,
+    ];
+
     /// The size in bytes of a length when written.
     #[inline]
     pub(crate) fn size_of(self, value: u64) -> usize {
@@ -160,22 +174,9 @@ fn write_varint(mut value: u64, dst: &mut BytesMut) {
 mod tests {
     use super::*;
 
-    const ALL: [Length; 10] = [
-        Length::U8,
-        Length::U16,
-        Length::U16Le,
-        Length::U24,
-        Length::U24Le,
-        Length::U32,
-        Length::U32Le,
-        Length::U64,
-        Length::U64Le,
-        Length::Varint,
-    ];
-
     #[test]
     fn what_was_written_is_read_and_not_a_byte_less() {
-        for length in ALL {
+        for length in Length::ALL {
             let powers = (0..64).map(|bit| 1_u64 << bit);
             for value in powers.flat_map(|p| [p - 1, p, p + 1]).chain([u64::MAX]) {
                 if value > length.most() {
@@ -218,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_length_that_counts_itself_is_as_much_as_it_says() {
-        for length in ALL {
+        for length in Length::ALL {
             let edges = [0, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152];
             for rest in edges
                 .iter()
