@@ -28,10 +28,12 @@ mod capped;
 mod checked;
 mod compressed;
 mod either;
-mod map;
+mod map_in;
+mod map_out;
 mod tapped;
 mod tolerant;
 mod try_map;
+mod with;
 
 use std::error::Error;
 
@@ -47,10 +49,12 @@ pub use self::{
     checked::{Checked, CheckedError},
     compressed::{Compressed, CompressedError, Compression, CompressionError},
     either::{Either, EitherError},
-    map::{MapIn, MapOut, With},
+    map_in::MapIn,
+    map_out::MapOut,
     tapped::{Passed, Tapped},
     tolerant::{Tolerant, TolerantError},
     try_map::{TryMap, TryMapError},
+    with::With,
 };
 use crate::{Checksum, Recoverable};
 

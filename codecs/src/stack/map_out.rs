@@ -1,4 +1,4 @@
-//! Items of another type: [`MapIn`], [`MapOut`], [`With`].
+//! Items of another type to send: [`MapOut`].
 
 use std::fmt;
 
@@ -6,13 +6,6 @@ use bytes::BytesMut;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::encode::encode_or_nothing;
-
-/// A codec whose decoded items go through a function, see [`map_in`](super::CodecExt::map_in).
-#[derive(Clone)]
-pub struct MapIn<C, F> {
-    codec: C,
-    f: F,
-}
 
 /// A codec that encodes what a function makes of the items to send, see
 /// [`map_out`](super::CodecExt::map_out).
@@ -22,50 +15,12 @@ pub struct MapOut<C, F> {
     f: F,
 }
 
-/// What [`with`](super::CodecExt::with) returns.
-pub type With<C, F, G> = MapOut<MapIn<C, F>, G>;
-
-access_inner!(MapIn<C, F>);
 access_inner!(MapOut<C, F>);
-
-impl<C, F> MapIn<C, F> {
-    /// What [`map_in`](super::CodecExt::map_in) does.
-    pub fn new(codec: C, f: F) -> Self {
-        Self { codec, f }
-    }
-}
 
 impl<C, F> MapOut<C, F> {
     /// What [`map_out`](super::CodecExt::map_out) does, for an encoder that isn't a decoder too.
     pub fn new(codec: C, f: F) -> Self {
         Self { codec, f }
-    }
-}
-
-impl<C: Decoder, F, U> Decoder for MapIn<C, F>
-where
-    F: FnMut(C::Item) -> U,
-{
-    type Item = U;
-    type Error = C::Error;
-
-    #[inline]
-    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
-        Ok(self.codec.decode(src)?.map(&mut self.f))
-    }
-
-    #[inline]
-    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<U>, C::Error> {
-        Ok(self.codec.decode_eof(src)?.map(&mut self.f))
-    }
-}
-
-impl<C: Encoder<T>, F, T> Encoder<T> for MapIn<C, F> {
-    type Error = C::Error;
-
-    #[inline]
-    fn encode(&mut self, item: T, dst: &mut BytesMut) -> Result<(), C::Error> {
-        encode_or_nothing(&mut self.codec, item, dst)
     }
 }
 
@@ -94,14 +49,6 @@ where
     #[inline]
     fn encode(&mut self, item: U, dst: &mut BytesMut) -> Result<(), C::Error> {
         encode_or_nothing(&mut self.codec, (self.f)(item), dst)
-    }
-}
-
-impl<C: fmt::Debug, F> fmt::Debug for MapIn<C, F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MapIn")
-            .field("codec", &self.codec)
-            .finish_non_exhaustive()
     }
 }
 
