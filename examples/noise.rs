@@ -30,8 +30,8 @@ use tokio_util::codec::Framed;
 use wattle::{BoxError, Inbound, Node, Peer, Protocol, Side};
 use wattle_codecs::noise::{Keypair, Noise, NoiseCodec};
 
-/// The most bytes of a message; one of up to 65,519 goes into a single frame.
-const MOST: usize = 65_519;
+/// The most bytes of a message; one of up to 65,518 goes into a single frame.
+const MOST: usize = 65_518;
 
 /// What a node needs to prove who it is.
 struct Secure {
