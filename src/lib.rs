@@ -124,7 +124,8 @@
 //! In the order in which a message meets them:
 //!
 //! 1. [`transport`] has the sockets, or what stands for them: [`Transport`], [`transport::Tcp`].
-//! 2. [`Protocol`] is what a connection speaks: the handshake, and the codec of the session.
+//! 2. [`Protocol`] is what a connection speaks: the handshake, and the codec of the session. The crate
+//!    `wattle-codecs` has codecs and handshakes that are ready to be plugged in.
 //! 3. [`Inbound`] is where messages come out, and [`Events`] the same with the life of connections
 //!    ([`Event`]).
 //! 4. [`Peer`] is whose message it is, and [`Side`] who opened that connection.
@@ -168,8 +169,8 @@
 //! 6. **Nothing is left behind.** The node owns its tasks and nothing owns the node: when you have dropped
 //!    all handles and the stream, everything ends by itself.
 //! 7. **Futures can be dropped.** Each asynchronous method says what is the case then.
-//! 8. **A codec's first error ends its connection,** with that error as the reason. An encoder that fails
-//!    leaves no half of a message on the wire.
+//! 8. **A codec's first error ends its connection,** with that error as the reason; what was queued by then
+//!    is still written. An encoder that fails leaves no half of a message on the wire.
 //! 9. **A codec's panic ends its connection,** and nothing else.
 //! 10. **Reasons are exact.** End of stream, end inside a frame, reset, codec error, which timeout, whose
 //!     decision: each is told from the others.
