@@ -176,7 +176,7 @@ async fn every_codec_tells_of_an_end_inside_its_frame() {
     assert_inside(
         &end,
         7,
-        "0: the stream ended after 7 bytes of it, expected at least 9",
+        "0: the stream ended after 7 bytes of it, expected at least 8",
     );
 
     let stack = |peer| frames(peer).checked::<Crc32>().compressed(Lz4, MOST);
