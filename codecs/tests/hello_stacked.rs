@@ -1,7 +1,7 @@
 //! Hellos and another handshake on one stream, in either order.
 
-#[path = "tls/certificates.rs"]
-#[allow(dead_code, reason = "shared with tls.rs")]
+#[path = "tls_common/certificates.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS")]
 mod certificates;
 
 use std::{

@@ -3,8 +3,8 @@
 //!
 //! Without `openssl` the tests say that they are skipped; with `WATTLE_REQUIRE_TOOLS=1` they fail then.
 
-#[path = "tls/certificates.rs"]
-#[allow(dead_code, reason = "shared with tls.rs")]
+#[path = "tls_common/certificates.rs"]
+#[allow(dead_code, reason = "shared with the tests of TLS")]
 mod certificates;
 
 use std::{
