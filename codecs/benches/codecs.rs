@@ -232,11 +232,21 @@ fn frames(bench: &Bench, size: usize) {
         prefixed(Length::Varint),
         bytes(),
     );
+    // A line with a newline in it would be two: whoever sends lines has to look. Beside it, what that
+    // look costs, as `AnyDelimiterCodec` doesn't.
+    let lines = || Contender::new(Delimited::lines(MOST), payload.clone());
     bench.compare(
         "delimited-lines",
+        "AnyDelimiterCodec + contains",
+        size,
+        lines(),
+        Contender::new(LookingLines(any_lines()), payload.clone()),
+    );
+    bench.compare(
+        "unlooked-lines",
         "AnyDelimiterCodec",
         size,
-        Contender::new(Delimited::lines(MOST), payload.clone()),
+        lines(),
         Contender::new(any_lines(), payload.clone()),
     );
     bench.compare(
@@ -299,6 +309,30 @@ impl Encoder<Bytes> for AnyLines {
         dst.put_slice(&line);
         dst.put_u8(b'\n');
         Ok(())
+    }
+}
+
+/// The same, refusing what would be two lines.
+#[derive(Clone)]
+struct LookingLines(AnyLines);
+
+impl Decoder for LookingLines {
+    type Item = Bytes;
+    type Error = AnyDelimiterCodecError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Bytes>, AnyDelimiterCodecError> {
+        self.0.decode(src)
+    }
+}
+
+impl Encoder<Bytes> for LookingLines {
+    type Error = io::Error;
+
+    fn encode(&mut self, line: Bytes, dst: &mut BytesMut) -> io::Result<()> {
+        if line.contains(&b'\n') || line.ends_with(b"\r") {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        self.0.encode(line, dst)
     }
 }
 
@@ -607,8 +641,44 @@ fn layers(bench: &Bench, size: usize) {
     bench.compare("either", "LengthDelimitedCodec", size, either(), length());
     bench.compare("layer-either", "Prefixed", size, either(), plain());
     let tapped = || Contender::new(prefixed().tapped(|_| {}), payload.clone());
-    bench.compare("tapped", "LengthDelimitedCodec", size, tapped(), length());
+    // A tap is shown the bytes beside the item, so somebody has to keep them.
+    let kept = Contender::new(Kept(length_delimited(), Vec::new()), payload.clone());
+    bench.compare(
+        "tapped",
+        "LengthDelimitedCodec + a copy",
+        size,
+        tapped(),
+        kept,
+    );
     bench.compare("layer-tapped", "Prefixed", size, tapped(), plain());
+}
+
+/// Keeps the bytes of each frame for a log.
+#[derive(Clone)]
+struct Kept(LengthDelimitedCodec, Vec<u8>);
+
+impl Decoder for Kept {
+    type Item = BytesMut;
+    type Error = io::Error;
+
+    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<BytesMut>> {
+        let frame = self.0.decode(src)?;
+        if let Some(frame) = &frame {
+            self.1.clear();
+            self.1.put_u32(frame.len() as u32);
+            self.1.put_slice(frame);
+            black_box(&self.1);
+        }
+        Ok(frame)
+    }
+}
+
+impl Encoder<Bytes> for Kept {
+    type Error = io::Error;
+
+    fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
+        self.0.encode(payload, dst)
+    }
 }
 
 /// With contexts that are used again, as everybody would who has more than one frame.
