@@ -152,6 +152,7 @@ impl Delimited {
 
     /// Throws away what has come of an oversized frame, except for what may be the beginning of the
     /// delimiter. Whether that was all of the frame.
+    #[cold]
     fn skip(&mut self, src: &mut BytesMut) -> bool {
         let (end, found) = match self.search(src) {
             Some(at) => (at + self.delimiter.len(), true),
@@ -163,6 +164,7 @@ impl Delimited {
 
     /// Begins to throw an oversized frame away. Only what shows that it is too long is consumed with the
     /// error, however much has come: where the error stands doesn't depend on how the stream was split.
+    #[cold]
     fn refuse(&mut self, src: &mut BytesMut) -> DelimitedError {
         let at = self.position.get();
         let shown = (self.most + 1..src.len()).find(|&len| !self.may_fit(&src[..len]));
@@ -261,6 +263,14 @@ impl Encoder<Bytes> for Delimited {
 /// Where `needle`, which isn't empty, begins for the first time.
 #[inline]
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    if let [byte] = *needle {
+        return find_byte(haystack, byte);
+    }
+    find_more(haystack, needle)
+}
+
+/// The same for a needle of several bytes.
+fn find_more(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     let mut from = 0;
     loop {
         let at = from + find_byte(&haystack[from..], needle[0])?;
@@ -311,6 +321,7 @@ fn find_in_word(word: [u8; 8], byte: u8) -> Option<usize> {
     (found != 0).then(|| found.trailing_zeros() as usize / 8)
 }
 
+#[inline(never)]
 fn find_far(far: &[u8], byte: u8) -> Option<usize> {
     let mut rest = far;
     // Reading from a slice doesn't fail.
