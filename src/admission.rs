@@ -6,12 +6,22 @@
 
 use std::sync::Arc;
 
-use crate::{error::Limit, sync::Mutex};
+use crate::{
+    config::Limits,
+    error::{InvalidOption, Limit},
+    sync::Mutex,
+};
+
+/// Who may come in: the [limits](Limits) of a node, changeable while it runs. A handle, cheap to
+/// clone; it doesn't keep the node alive.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    shared: Arc<Shared>,
+}
 
 #[derive(Debug)]
-pub(crate) struct Admission {
-    max_connections: usize,
-    max_pending: usize,
+struct Shared {
+    limits: Mutex<Limits>,
     counts: Mutex<Counts>,
 }
 
@@ -25,32 +35,50 @@ struct Counts {
 /// The right to be a connection: pending first, then established.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    admission: Arc<Admission>,
+    shared: Arc<Shared>,
     pending: bool,
 }
 
 impl Admission {
-    pub(crate) fn new(max_connections: usize, max_pending: usize) -> Arc<Self> {
-        Arc::new(Self {
-            max_connections,
-            max_pending,
-            counts: Mutex::new(Counts::default()),
-        })
+    pub(crate) fn new(limits: Limits) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                limits: Mutex::new(limits),
+                counts: Mutex::new(Counts::default()),
+            }),
+        }
+    }
+
+    /// The limits as they are.
+    pub fn limits(&self) -> Limits {
+        *self.shared.limits.lock()
+    }
+
+    /// Changes the limits, for connections that come from now on.
+    ///
+    /// # Errors
+    ///
+    /// A limit that makes no sense; then nothing has changed.
+    pub fn set_limits(&self, limits: Limits) -> Result<(), InvalidOption> {
+        limits.validate()?;
+        *self.shared.limits.lock() = limits;
+        Ok(())
     }
 
     /// Lets a pending connection in, or says which limit is reached.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Permit, Limit> {
-        let mut counts = self.counts.lock();
-        if counts.connections >= self.max_connections {
-            return Err(Limit::Connections(self.max_connections));
+    pub(crate) fn admit(&self) -> Result<Permit, Limit> {
+        let limits = self.limits();
+        let mut counts = self.shared.counts.lock();
+        if counts.connections >= limits.max_connections {
+            return Err(Limit::Connections(limits.max_connections));
         }
-        if counts.pending >= self.max_pending {
-            return Err(Limit::Pending(self.max_pending));
+        if counts.pending >= limits.max_pending {
+            return Err(Limit::Pending(limits.max_pending));
         }
         counts.connections += 1;
         counts.pending += 1;
         Ok(Permit {
-            admission: self.clone(),
+            shared: self.shared.clone(),
             pending: true,
         })
     }
@@ -60,14 +88,14 @@ impl Permit {
     /// The handshake is done.
     pub(crate) fn establish(&mut self) {
         if std::mem::take(&mut self.pending) {
-            self.admission.counts.lock().pending -= 1;
+            self.shared.counts.lock().pending -= 1;
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.admission.counts.lock();
+        let mut counts = self.shared.counts.lock();
         counts.connections -= 1;
         counts.pending -= usize::from(self.pending);
     }
@@ -79,7 +107,11 @@ mod tests {
 
     #[test]
     fn permits_release_what_they_hold_in_either_state() {
-        let admission = Admission::new(2, 1);
+        let admission = Admission::new(Limits {
+            max_connections: 2,
+            max_pending: 1,
+            ..Limits::default()
+        });
         let mut first = admission.admit().unwrap();
         assert_eq!(admission.admit().unwrap_err(), Limit::Pending(1));
         first.establish();
@@ -88,7 +120,7 @@ mod tests {
         drop(second);
         let second = admission.admit().unwrap();
         drop((first, second));
-        let counts = admission.counts.lock();
+        let counts = admission.shared.counts.lock();
         assert_eq!((counts.connections, counts.pending), (0, 0));
     }
 }

@@ -62,6 +62,18 @@ pub enum Reason {
     /// The codec could not encode a message: the codec's own error. What was encoded before it was
     /// still written; the bytes of the failed message were not.
     Encode(SharedError),
+    /// A frame was larger than [`Builder::max_frame_bytes`](crate::Builder::max_frame_bytes)
+    /// allows, or had come so far without being whole. As with [`Decode`](Reason::Decode), what was
+    /// queued by then is still written.
+    FrameTooLarge {
+        /// How many bytes of the frame had come.
+        bytes: usize,
+        /// The most that a frame may have.
+        max: usize,
+    },
+    /// The peer's outbound queue was full, and what was fed to it said
+    /// [`WhenFull::Disconnect`](crate::WhenFull::Disconnect).
+    QueueFull,
     /// A deadline passed.
     TimedOut(Timeout),
     /// [`Node::disconnect`](crate::Node::disconnect) was called.
@@ -80,6 +92,8 @@ pub enum Reason {
 pub enum Timeout {
     /// Nothing was received for the idle timeout, while we were ready to read.
     Idle,
+    /// A frame had begun and was not whole within the frame timeout, while we were ready to read.
+    Frame,
     /// Nothing could be written for the write timeout, while there was something to write.
     Write,
 }
@@ -166,6 +180,10 @@ impl fmt::Display for Reason {
             Self::Io(error) => write!(f, "I/O error: {error}"),
             Self::Decode(error) => write!(f, "decode error: {error}"),
             Self::Encode(error) => write!(f, "encode error: {error}"),
+            Self::FrameTooLarge { bytes, max } => {
+                write!(f, "frame too large: {bytes} bytes of it, {max} allowed")
+            }
+            Self::QueueFull => f.write_str("its outbound queue was full"),
             Self::TimedOut(timeout) => write!(f, "{timeout}"),
             Self::Disconnected => f.write_str("disconnected"),
             Self::Aborted => f.write_str("aborted"),
@@ -179,6 +197,7 @@ impl fmt::Display for Timeout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Idle => "idle timeout",
+            Self::Frame => "frame timeout",
             Self::Write => "write timeout",
         })
     }

@@ -3,23 +3,28 @@
 
 use std::{error::Error, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use crate::{disconnect::SharedError, peer::Peer};
+use crate::{config::AcceptRate, disconnect::SharedError, peer::Peer};
 
 /// [`Builder::start`](crate::Builder::start) did not start a node.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
     /// An option, or two that contradict each other, make no sense.
-    InvalidOption {
-        /// The name of the builder's method.
-        option: &'static str,
-        /// The value that was given.
-        value: String,
-        /// Why it can't be used.
-        reason: String,
-    },
+    InvalidOption(InvalidOption),
     /// An address to listen on could not be bound.
     Listen(ListenError),
+}
+
+/// An option that makes no sense, or contradicts another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InvalidOption {
+    /// Its name, which is that of the builder's method.
+    pub option: &'static str,
+    /// The value that was given.
+    pub value: String,
+    /// Why it can't be used.
+    pub reason: String,
 }
 
 /// An address could not be listened on.
@@ -117,6 +122,22 @@ pub enum HandshakeError {
     ShutDown,
 }
 
+/// Why an incoming connection was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// A limit is reached.
+    Limit(Limit),
+    /// The address is [banned](crate::Admission::ban).
+    Banned,
+    /// The [filter](crate::Builder::filter) said no.
+    Filtered,
+    /// The filter panicked; the text is the panic's message.
+    FilterPanicked(Arc<str>),
+    /// The program [refused](crate::Incoming::refuse) it, or dropped it undecided.
+    Declined,
+}
+
 /// Which limit kept a connection out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -124,9 +145,29 @@ pub enum Limit {
     /// As many connections as [`Builder::max_connections`](crate::Builder::max_connections) allows
     /// are open or pending.
     Connections(usize),
+    /// As many incoming connections as [`Builder::max_incoming`](crate::Builder::max_incoming) allows
+    /// are open or pending.
+    Incoming(usize),
     /// As many connections as [`Builder::max_pending`](crate::Builder::max_pending) allows are being
-    /// dialled or shake hands.
+    /// dialled or shake hands. For an incoming one it is what is left of them beside
+    /// [`Builder::pending_for_dialing`](crate::Builder::pending_for_dialing).
     Pending(usize),
+    /// As many connections from this address as
+    /// [`Builder::max_per_ip`](crate::Builder::max_per_ip) allows are open or pending.
+    PerIp(usize),
+    /// As many connections from this address as
+    /// [`Builder::max_pending_per_ip`](crate::Builder::max_pending_per_ip) allows shake hands.
+    PendingPerIp(usize),
+    /// As many connections from this subnet as
+    /// [`Builder::max_per_subnet`](crate::Builder::max_per_subnet) allows are open or pending.
+    PerSubnet(usize),
+    /// As many connections from this subnet as
+    /// [`Builder::max_pending_per_subnet`](crate::Builder::max_pending_per_subnet) allows shake
+    /// hands.
+    PendingPerSubnet(usize),
+    /// More connections than [`Builder::accept_rate`](crate::Builder::accept_rate) allows came in so
+    /// short a time.
+    AcceptRate(AcceptRate),
 }
 
 /// A message was not taken; here it is again.
@@ -144,8 +185,9 @@ pub struct SendError<Out> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotSent {
-    /// The peer's queue is full (only from
-    /// [`Node::try_send_to`](crate::Node::try_send_to)).
+    /// The peer's queue is full, and the sender doesn't wait:
+    /// [`Node::try_send_to`](crate::Node::try_send_to), or
+    /// [`WhenFull::Reject`](crate::WhenFull::Reject).
     Full,
     /// The peer is not connected, or its connection is being closed.
     NotConnected,
@@ -167,7 +209,17 @@ impl StartError {
         value: impl fmt::Debug,
         reason: impl Into<String>,
     ) -> Self {
-        Self::InvalidOption {
+        Self::InvalidOption(InvalidOption::new(option, value, reason))
+    }
+}
+
+impl InvalidOption {
+    pub(crate) fn new(
+        option: &'static str,
+        value: impl fmt::Debug,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self {
             option,
             value: format!("{value:?}"),
             reason: reason.into(),
@@ -182,6 +234,12 @@ impl<Out> SendError<Out> {
     }
 }
 
+impl From<InvalidOption> for StartError {
+    fn from(error: InvalidOption) -> Self {
+        Self::InvalidOption(error)
+    }
+}
+
 impl From<ListenError> for StartError {
     fn from(error: ListenError) -> Self {
         Self::Listen(error)
@@ -191,13 +249,20 @@ impl From<ListenError> for StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InvalidOption {
-                option,
-                value,
-                reason,
-            } => write!(f, "option `{option}` can't be {value}: {reason}"),
+            Self::InvalidOption(error) => error.fmt(f),
             Self::Listen(error) => error.fmt(f),
         }
+    }
+}
+
+impl fmt::Display for InvalidOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            option,
+            value,
+            reason,
+        } = self;
+        write!(f, "option `{option}` can't be {value}: {reason}")
     }
 }
 
@@ -252,12 +317,36 @@ impl fmt::Display for HandshakeError {
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Connections(max) => write!(f, "the limit of {max} connections is reached"),
-            Self::Pending(max) => write!(f, "the limit of {max} pending connections is reached"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Banned => f.write_str("the address is banned"),
+            Self::Filtered => f.write_str("the filter said no"),
+            Self::FilterPanicked(message) => write!(f, "the filter panicked: {message}"),
+            Self::Declined => f.write_str("the program declined it"),
         }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (max, what) = match self {
+            Self::Connections(max) => (max, "connections"),
+            Self::Incoming(max) => (max, "incoming connections"),
+            Self::Pending(max) => (max, "pending connections"),
+            Self::PerIp(max) => (max, "connections from one address"),
+            Self::PendingPerIp(max) => (max, "pending connections from one address"),
+            Self::PerSubnet(max) => (max, "connections from one subnet"),
+            Self::PendingPerSubnet(max) => (max, "pending connections from one subnet"),
+            Self::AcceptRate(AcceptRate { connections, per }) => {
+                return write!(
+                    f,
+                    "the limit of {connections} incoming connections in {per:?} is reached"
+                );
+            }
+        };
+        write!(f, "the limit of {max} {what} is reached")
     }
 }
 
@@ -317,7 +406,7 @@ impl fmt::Display for NodeShutDown {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::InvalidOption { .. } => None,
+            Self::InvalidOption(_) => None,
             Self::Listen(error) => error.source(),
         }
     }
@@ -360,6 +449,8 @@ impl<S> Error for AdoptError<S> {
 }
 
 impl<Out> Error for SendError<Out> {}
+impl Error for InvalidOption {}
 impl Error for Limit {}
+impl Error for Refusal {}
 impl Error for PeerGone {}
 impl Error for NodeShutDown {}

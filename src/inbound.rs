@@ -24,7 +24,7 @@ use tokio::task::coop;
 
 use crate::{
     disconnect::Disconnect,
-    error::{HandshakeError, Limit},
+    error::{HandshakeError, Refusal},
     peer::Peer,
 };
 
@@ -57,8 +57,12 @@ pub enum Event<In> {
     /// It is about a sink, and not in line with the events of the connection: it may come before the
     /// peer's own [`Disconnected`](Event::Disconnected) or behind it.
     Undelivered(Peer, u64),
+    /// This many messages were dropped because the peer's outbound queue was full; see
+    /// [`WhenFull`](crate::WhenFull). As with [`Undelivered`](Event::Undelivered), it is not in line
+    /// with the events of the connection.
+    Dropped(Peer, u64),
     /// An incoming connection from this address was refused.
-    Refused(SocketAddr, Limit),
+    Refused(SocketAddr, Refusal),
     /// The handshake of an incoming connection failed. (That of our own dialling or adopting fails
     /// for the caller.)
     HandshakeFailed(Peer, HandshakeError),
@@ -134,8 +138,8 @@ impl<In> Inbound<In> {
 
     /// The stream with the lifecycle of the connections in it. What happened since the node was
     /// started is not missing, but for what was passed over on the way to the messages that were
-    /// taken already. Of what belongs to no open connection ([`Event::Refused`],
-    /// [`Event::HandshakeFailed`], [`Event::Undelivered`]) the last 1,024 wait to be taken; the
+    /// taken already. Of what is in line with no open connection ([`Event::Refused`],
+    /// [`Event::HandshakeFailed`], [`Event::Undelivered`], [`Event::Dropped`]) the last 1,024 wait to be taken; the
     /// counters in [`Stats`](crate::Stats) know them all.
     pub fn into_events(self) -> Events<In> {
         self.events

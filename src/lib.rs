@@ -207,10 +207,12 @@ mod sync;
 pub mod transport;
 mod waiters;
 
+pub use admission::Admission;
+pub use config::{AcceptRate, Limits, WhenFull};
 pub use disconnect::{BoxError, Disconnect, Initiator, Reason, SharedError, Timeout};
 pub use error::{
-    AdoptError, ConnectError, HandshakeError, Limit, ListenError, NodeShutDown, NotSent, PeerGone,
-    SendError, StartError,
+    AdoptError, ConnectError, HandshakeError, InvalidOption, Limit, ListenError, NodeShutDown,
+    NotSent, PeerGone, Refusal, SendError, StartError,
 };
 pub use inbound::{Event, Events, Inbound};
 pub use node::{Broadcast, Builder, Node};

@@ -10,6 +10,7 @@ use std::{
 use tokio::net::{TcpSocket, ToSocketAddrs, lookup_host};
 
 use crate::{
+    admission::Admission,
     dialer,
     disconnect::Disconnect,
     error::{AdoptError, ConnectError, ListenError, NotSent, SendError},
@@ -68,6 +69,11 @@ impl<Out: Send + 'static> Node<Out> {
 
     fn queue(&self, peer: Peer) -> Option<Arc<Queue<Out>>> {
         self.core().registry.get(peer)
+    }
+
+    /// Who may come in: limits, bans, the filter; all changeable while the node runs.
+    pub fn admission(&self) -> Admission {
+        self.core().admission.clone()
     }
 
     /// The first address that the node listens on, with its real port; `None` if it doesn't.

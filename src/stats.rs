@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     disconnect::{Disconnect, Reason, Timeout},
-    error::{HandshakeError, Limit},
+    error::{HandshakeError, Limit, Refusal},
 };
 
 /// A snapshot of a node's counters, from its start on, ended connections included.
@@ -33,6 +33,9 @@ pub struct Stats {
     /// Messages that were accepted for a peer and not known to be handed to the operating system
     /// whole when the peer was gone.
     pub undelivered: u64,
+    /// Messages that were dropped because their peer's queue was full; see
+    /// [`WhenFull`](crate::WhenFull).
+    pub dropped: u64,
     /// Incoming connections that were refused.
     pub refused: Refused,
     /// Handshakes, ours and theirs, that did not end in a session; those that took too long
@@ -42,14 +45,34 @@ pub struct Stats {
     pub timeouts: Timeouts,
 }
 
-/// Incoming connections that were refused, by the limit that was reached.
+/// Incoming connections that were refused, by reason; see [`Refusal`] and [`Limit`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
     /// The limit of connections in all.
     pub max_connections: u64,
+    /// The limit of incoming connections.
+    pub max_incoming: u64,
     /// The limit of pending connections.
     pub max_pending: u64,
+    /// The limit of connections from one address.
+    pub max_per_ip: u64,
+    /// The limit of pending connections from one address.
+    pub max_pending_per_ip: u64,
+    /// The limit of connections from one subnet.
+    pub max_per_subnet: u64,
+    /// The limit of pending connections from one subnet.
+    pub max_pending_per_subnet: u64,
+    /// Too many in a short time.
+    pub accept_rate: u64,
+    /// Their address is banned.
+    pub banned: u64,
+    /// The filter said no, or panicked.
+    pub filtered: u64,
+    /// The program refused them.
+    pub declined: u64,
+    /// The program [ignored](crate::Incoming::ignore) them.
+    pub ignored: u64,
 }
 
 /// Deadlines that passed, by kind.
@@ -62,6 +85,8 @@ pub struct Timeouts {
     pub handshake: u64,
     /// A remote was silent for too long.
     pub idle: u64,
+    /// A frame took too long.
+    pub frame: u64,
     /// A remote did not read for too long.
     pub write: u64,
     /// A connection that was being closed could not be drained in time.
@@ -84,6 +109,8 @@ pub struct PeerStats {
     pub bytes_out: u64,
     /// Messages that were accepted and are not handed to the operating system yet.
     pub queued: u64,
+    /// Messages that were dropped because the queue was full; see [`WhenFull`](crate::WhenFull).
+    pub dropped: u64,
 }
 
 /// The counters of one connection. Only its task writes them, once per batch.
@@ -117,7 +144,7 @@ impl PeerCounters {
         self.bytes_out.store(bytes, Relaxed);
     }
 
-    pub(crate) fn snapshot(&self, queued: u64) -> PeerStats {
+    pub(crate) fn snapshot(&self, queued: u64, dropped: u64) -> PeerStats {
         PeerStats {
             connected_at: self.connected_at,
             messages_in: self.messages_in.load(Relaxed),
@@ -125,6 +152,7 @@ impl PeerCounters {
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             queued,
+            dropped,
         }
     }
 }
@@ -136,6 +164,7 @@ impl Stats {
         self.messages_out += peer.messages_out;
         self.bytes_in += peer.bytes_in;
         self.bytes_out += peer.bytes_out;
+        self.dropped += peer.dropped;
     }
 
     pub(crate) fn add_ending(&mut self, disconnect: &Disconnect) {
@@ -144,16 +173,29 @@ impl Stats {
         self.timeouts.drain += u64::from(disconnect.drain_timed_out);
         match disconnect.reason {
             Reason::TimedOut(Timeout::Idle) => self.timeouts.idle += 1,
+            Reason::TimedOut(Timeout::Frame) => self.timeouts.frame += 1,
             Reason::TimedOut(Timeout::Write) => self.timeouts.write += 1,
             _ => {}
         }
     }
 
-    pub(crate) fn add_refusal(&mut self, limit: Limit) {
-        match limit {
-            Limit::Connections(_) => self.refused.max_connections += 1,
-            Limit::Pending(_) => self.refused.max_pending += 1,
-        }
+    pub(crate) fn add_refusal(&mut self, refusal: &Refusal) {
+        let refused = &mut self.refused;
+        *match refusal {
+            Refusal::Limit(limit) => match limit {
+                Limit::Connections(_) => &mut refused.max_connections,
+                Limit::Incoming(_) => &mut refused.max_incoming,
+                Limit::Pending(_) => &mut refused.max_pending,
+                Limit::PerIp(_) => &mut refused.max_per_ip,
+                Limit::PendingPerIp(_) => &mut refused.max_pending_per_ip,
+                Limit::PerSubnet(_) => &mut refused.max_per_subnet,
+                Limit::PendingPerSubnet(_) => &mut refused.max_pending_per_subnet,
+                Limit::AcceptRate(_) => &mut refused.accept_rate,
+            },
+            Refusal::Banned => &mut refused.banned,
+            Refusal::Filtered | Refusal::FilterPanicked(_) => &mut refused.filtered,
+            Refusal::Declined => &mut refused.declined,
+        } += 1;
     }
 
     pub(crate) fn add_failed_handshake(&mut self, error: &HandshakeError) {

@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
-    BoxError, Event, HandshakeError, Initiator, Limit, Node, Peer, Protocol, Reason, Side,
+    BoxError, Event, HandshakeError, Initiator, Limit, Node, Peer, Protocol, Reason, Refusal, Side,
 };
 
 /// Follows the events, and knows at any time what may come next.
@@ -209,7 +209,7 @@ async fn a_refused_connection_is_an_event_and_closed_at_once() {
             panic!("the next should be refused");
         };
         assert_eq!(who, refused.local_addr().unwrap());
-        assert_eq!(limit, Limit::Connections(1));
+        assert_eq!(limit, Refusal::Limit(Limit::Connections(1)));
         assert_eq!(within(refused.read(&mut [0])).await.unwrap(), 0);
     }
     assert_eq!(node.stats().refused.max_connections, 3);

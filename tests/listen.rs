@@ -15,7 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wattle::{Event, Inbound, Limit, ListenError, Node, StartError, transport::Tcp};
+use wattle::{Event, Inbound, Limit, ListenError, Node, Refusal, StartError, transport::Tcp};
 
 type Started = (Node<String>, Inbound<String>);
 
@@ -152,7 +152,7 @@ async fn who_comes_beyond_the_limit_is_refused_closed_and_counted() {
         let from = remote.local_addr().unwrap();
         match next_event(&mut events).await {
             Event::Refused(addr, limit) => {
-                assert_eq!((addr, limit), (from, Limit::Connections(1)));
+                assert_eq!((addr, limit), (from, Refusal::Limit(Limit::Connections(1))));
             }
             other => panic!("{other:?}"),
         }
@@ -190,7 +190,7 @@ async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
     ];
     let mut third = network.dial(addr).await.unwrap();
     match next_event(&mut events).await {
-        Event::Refused(_, limit) => assert_eq!(limit, Limit::Pending(2)),
+        Event::Refused(_, limit) => assert_eq!(limit, Refusal::Limit(Limit::Pending(2))),
         other => panic!("{other:?}"),
     }
     assert_eq!(within(third.read(&mut [0])).await.unwrap(), 0);

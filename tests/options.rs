@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{lines, listening, wind_up, within};
-use wattle::{Builder, Node, StartError, transport::Tcp};
+use wattle::{Builder, InvalidOption, Node, StartError, transport::Tcp};
 
 /// What `start` says of a builder's options.
 async fn refusal(builder: Builder) -> StartError {
@@ -18,12 +18,12 @@ async fn refusal(builder: Builder) -> StartError {
 
 async fn assert_refused(builder: Builder, name: &str, given: &str, because: &str) {
     let error = refusal(builder).await;
-    let StartError::InvalidOption {
+    let StartError::InvalidOption(InvalidOption {
         option,
         value,
         reason,
         ..
-    } = &error
+    }) = &error
     else {
         panic!("{name}: {error}");
     };

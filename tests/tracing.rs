@@ -87,7 +87,7 @@ async fn at_debug_the_life_of_a_listener_and_its_connections_can_be_followed() {
         panic!("the first comes in");
     };
     let _second = within(network.dial(addr)).await.unwrap();
-    let Event::Refused(refused, limit) = next_event(&mut events).await else {
+    let Event::Refused(refused, refusal) = next_event(&mut events).await else {
         panic!("the second is refused");
     };
     drop(remote);
@@ -99,7 +99,7 @@ async fn at_debug_the_life_of_a_listener_and_its_connections_can_be_followed() {
     let expected = [
         format!("listening addr={addr}"),
         format!("{span}: connected side=Listener"),
-        format!("refused addr={refused} limit={limit}"),
+        format!("refused addr={refused} refusal={refusal}"),
         format!(r#"{span}: disconnected reason="end of stream (by the remote)""#),
         format!("stopped listening addr={addr}"),
         "shutting down".to_owned(),

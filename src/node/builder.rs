@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +15,7 @@ use tracing::info_span;
 
 use super::{Handle, Node, core::Core, wiring::Wiring};
 use crate::{
-    config::Config,
+    config::{AcceptRate, Config, Dependent, WhenFull},
     disconnect::BoxError,
     error::{ListenError, StartError},
     inbound::Inbound,
@@ -44,8 +45,7 @@ use crate::{
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder<T = Tcp> {
     config: Config,
-    max_pending: Option<usize>,
-    write_boundary: Option<usize>,
+    given: Dependent,
     listen: Vec<String>,
     transport: T,
 }
@@ -54,8 +54,7 @@ impl Builder<Tcp> {
     pub(super) fn new() -> Self {
         Self {
             config: Config::default(),
-            max_pending: None,
-            write_boundary: None,
+            given: Dependent::default(),
             listen: Vec::new(),
             transport: Tcp::new(),
         }
@@ -81,8 +80,7 @@ impl<T: Transport> Builder<T> {
     pub fn transport<U: Transport>(self, transport: U) -> Builder<U> {
         Builder {
             config: self.config,
-            max_pending: self.max_pending,
-            write_boundary: self.write_boundary,
+            given: self.given,
             listen: self.listen,
             transport,
         }
@@ -93,7 +91,14 @@ impl<T: Transport> Builder<T> {
     /// [`Event::Refused`](crate::Event::Refused); one of our own fails with
     /// [`ConnectError::Limit`](crate::ConnectError::Limit).
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config.max_connections = connections;
+        self.config.limits.max_connections = connections;
+        self
+    }
+
+    /// The most connections that others may open to us, pending ones included; by default as many as
+    /// there may be in all. Less keeps room for our own dialling however many come.
+    pub fn max_incoming(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.config.limits.max_incoming = connections.into();
         self
     }
 
@@ -101,7 +106,56 @@ impl<T: Transport> Builder<T> {
     /// shake hands, ours and theirs together; 256 by default, or as many as there may be connections
     /// if that is less.
     pub fn max_pending(mut self, connections: usize) -> Self {
-        self.max_pending = Some(connections);
+        self.given.max_pending = Some(connections);
+        self
+    }
+
+    /// How many of the pending connections are kept for our own dialling, so that a flood of incoming
+    /// ones never stops it; a quarter of [`max_pending`](Builder::max_pending) by default.
+    pub fn pending_for_dialing(mut self, connections: usize) -> Self {
+        self.given.pending_for_dialing = Some(connections);
+        self
+    }
+
+    /// The most incoming connections from one IP address, pending ones included; any number by
+    /// default, as tests and hosts behind one router need. A node that strangers can reach should have
+    /// a limit.
+    pub fn max_per_ip(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.config.limits.max_per_ip = connections.into();
+        self
+    }
+
+    /// The most incoming connections from one IP address that shake hands; any number by default.
+    /// Without it one host can fill [`max_pending`](Builder::max_pending) alone.
+    pub fn max_pending_per_ip(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.config.limits.max_pending_per_ip = connections.into();
+        self
+    }
+
+    /// The most incoming connections from one subnet, pending ones included; any number by default.
+    /// What a subnet is, [`subnets`](Builder::subnets) says.
+    pub fn max_per_subnet(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.config.limits.max_per_subnet = connections.into();
+        self
+    }
+
+    /// The most incoming connections from one subnet that shake hands; any number by default.
+    pub fn max_pending_per_subnet(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.config.limits.max_pending_per_subnet = connections.into();
+        self
+    }
+
+    /// How many leading bits of an address make its subnet; 24 for IPv4 and 64 for IPv6 by default.
+    pub fn subnets(mut self, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
+        self.config.limits.ipv4_prefix = ipv4_prefix;
+        self.config.limits.ipv6_prefix = ipv6_prefix;
+        self
+    }
+
+    /// How many incoming connections are let in over time: `connections` at once, and as many again
+    /// in the time `per`, evenly. Those beyond are refused. No such limit by default.
+    pub fn accept_rate(mut self, connections: NonZeroU32, per: Duration) -> Self {
+        self.config.limits.accept_rate = Some(AcceptRate { connections, per });
         self
     }
 
@@ -157,11 +211,40 @@ impl<T: Transport> Builder<T> {
         self
     }
 
+    /// What becomes of a message for a peer whose queue is full; the sender waits by default. A sink
+    /// can be told otherwise ([`Outbound::when_full`](crate::Outbound::when_full),
+    /// [`PeerSink::when_full`](crate::PeerSink::when_full)).
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.config.session.when_full = policy;
+        self
+    }
+
+    /// The most bytes in all queues of the node together, both directions; no such limit by default, so
+    /// that it is the queues' own bounds times the number of connections.
+    ///
+    /// It is shared fairly: a queue may grow as long as it is smaller than what is left of the
+    /// budget. So a single hog gets half of it, nine get a tenth each, and there is always room left for
+    /// those who need little. One message goes into an empty queue in any case, so that
+    /// everyone gets on.
+    pub fn memory_budget(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.config.memory_budget = bytes.into();
+        self
+    }
+
+    /// The most bytes that a frame may have, whatever the codec; 16 MiB by default. A frame is what the
+    /// codec consumes for a message, with what it skips in silence before it. As soon as more than this
+    /// has come, the connection ends with [`Reason::FrameTooLarge`](crate::Reason::FrameTooLarge); so
+    /// no remote makes a codec gather more.
+    pub fn max_frame_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.config.session.max_frame_bytes = bytes.into();
+        self
+    }
+
     /// How many encoded bytes are gathered before they are written, as long as there are messages;
     /// 64 KiB by default, or what the queue holds if that is less. When the queue is empty, what there
     /// is is written at once.
     pub fn write_boundary(mut self, bytes: usize) -> Self {
-        self.write_boundary = Some(bytes);
+        self.given.write_boundary = Some(bytes);
         self
     }
 
@@ -175,6 +258,25 @@ impl<T: Transport> Builder<T> {
     /// How long a handshake may take; 10 seconds by default.
     pub fn handshake_timeout(mut self, limit: Duration) -> Self {
         self.config.handshake_timeout = limit;
+        self
+    }
+
+    /// How long a frame may take from its first byte to its end; for ever by default. It ends those who
+    /// send a byte now and then (*slow drip*), which an idle timeout doesn't. The time during which
+    /// *we* don't read doesn't count.
+    ///
+    /// Bytes that the codec skips in silence are the beginning of a frame, too: a remote that sends
+    /// nothing but those is ended.
+    pub fn frame_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.config.session.frame_timeout = limit.into();
+        self
+    }
+
+    /// A least rate, in bytes per second, at which large frames are given more time than the frame
+    /// timeout: for each second's worth of bytes that came, a second. So a frame that comes at this
+    /// rate or faster is never cut off, whatever its size.
+    pub fn min_frame_rate(mut self, bytes_per_second: impl Into<Option<u32>>) -> Self {
+        self.config.session.min_frame_rate = bytes_per_second.into();
         self
     }
 
@@ -225,7 +327,7 @@ impl<T: Transport> Builder<T> {
         P::Codec: Encoder<Out, Error: Into<BoxError>>,
         Out: Send + 'static,
     {
-        self.config.settle(self.max_pending, self.write_boundary);
+        self.config.settle(self.given);
         self.config.validate()?;
         self.transport.validate()?;
         let span = match &self.config.name {

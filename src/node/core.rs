@@ -32,7 +32,7 @@ pub(crate) struct Core<Out> {
     pub(crate) config: Config,
     pub(crate) span: Span,
     pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
-    pub(crate) admission: Arc<Admission>,
+    pub(crate) admission: Admission,
     pub(crate) shutdown: Shutdown,
     pub(crate) spares: Arc<Spares<Out>>,
     pub(crate) listeners: Mutex<Vec<Listening>>,
@@ -57,7 +57,7 @@ impl<Out> Core<Out> {
     pub(crate) fn new(config: Config, span: Span) -> Self {
         Self {
             registry: Arc::new(Registry::new()),
-            admission: Admission::new(config.max_connections, config.max_pending),
+            admission: Admission::new(config.limits),
             shutdown: Shutdown::default(),
             spares: Arc::new(Spares::new()),
             listeners: Mutex::new(Vec::new()),

@@ -23,7 +23,7 @@ use crate::{
     connection::Connection,
     dialer,
     disconnect::{BoxError, panic_message},
-    error::{ConnectError, HandshakeError, ListenError},
+    error::{ConnectError, HandshakeError, ListenError, Refusal},
     inbound::{Event, Hub},
     listener,
     outbound::Queue,
@@ -85,9 +85,10 @@ where
         let permit = match self.core.admission.admit() {
             Ok(permit) => permit,
             Err(limit) => {
-                debug!(%addr, %limit, "refused");
-                self.core.count(|stats| stats.add_refusal(limit));
-                self.hub.notify(Event::Refused(addr, limit));
+                let refusal = Refusal::Limit(limit);
+                debug!(%addr, %refusal, "refused");
+                self.core.count(|stats| stats.add_refusal(&refusal));
+                self.hub.notify(Event::Refused(addr, refusal));
                 return;
             }
         };

@@ -143,7 +143,7 @@ impl<Out> Queue<Out> {
         let state = self.state.lock();
         let queued = state.fed - state.written;
         drop(state);
-        self.counters.snapshot(queued)
+        self.counters.snapshot(queued, 0)
     }
 }
 

@@ -264,7 +264,7 @@ fn a_flood_of_notices_does_not_hold_up_messages() {
     fixture.settle_pending();
     let notice = |hub: &Hub<String>| {
         let addr = ([127, 0, 0, 1], 2).into();
-        hub.notify(Event::Refused(addr, crate::Limit::Connections(1)));
+        hub.notify(Event::Refused(addr, crate::Refusal::Banned));
     };
     let hub = fixture.hub.clone();
     notice(&hub);
