@@ -96,9 +96,13 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     encoding: bool,
     /// Whether the last pump_write waits for the stream.
     write_stalled: bool,
-    /// Messages that were encoded, and how many of them are written.
+    /// Messages that were encoded, or skipped because they were dropped from the queue, and how many of
+    /// them are written.
     encoded: u64,
     written: u64,
+    /// How many of each were skipped.
+    skipped: u64,
+    skipped_written: u64,
     /// Mean encoded size of the messages of the last batch.
     weight: Option<usize>,
 }
@@ -164,6 +168,8 @@ where
             write_stalled: false,
             encoded: 0,
             written: 0,
+            skipped: 0,
+            skipped_written: 0,
             weight: None,
         }
     }
@@ -171,6 +177,7 @@ where
     fn turn(&mut self, cx: &mut Context<'_>) -> Step {
         match self.queue.ordered() {
             Some(Order::Abort) => return Step::End(Disconnect::local(Reason::Aborted)),
+            Some(Order::Overflow) => return Step::End(Disconnect::library(Reason::QueueFull)),
             Some(order) if self.closing.is_none() => {
                 let reason = match order {
                     Order::ShutDown => Reason::Shutdown,

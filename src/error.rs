@@ -228,6 +228,14 @@ impl InvalidOption {
 }
 
 impl<Out> SendError<Out> {
+    pub(crate) fn new(message: Out, peer: Peer, reason: NotSent) -> Self {
+        Self {
+            message,
+            peer,
+            reason,
+        }
+    }
+
     /// The message that was not taken.
     pub fn into_message(self) -> Out {
         self.message

@@ -191,6 +191,7 @@ mod outbound;
 mod protocol;
 
 mod admission;
+mod budget;
 mod deadlines;
 mod inbound;
 mod meter;
@@ -216,7 +217,7 @@ pub use error::{
 };
 pub use inbound::{Event, Events, Inbound};
 pub use node::{Broadcast, Builder, Node};
-pub use outbound::{Outbound, PeerSink};
+pub use outbound::{AsEncoded, Outbound, PeerSink, Weigher};
 pub use peer::{Peer, Side};
 pub use protocol::Protocol;
 pub use shutdown::ShutdownReport;

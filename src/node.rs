@@ -11,10 +11,11 @@ use tokio::net::{TcpSocket, ToSocketAddrs, lookup_host};
 
 use crate::{
     admission::Admission,
+    config::WhenFull,
     dialer,
     disconnect::Disconnect,
     error::{AdoptError, ConnectError, ListenError, NotSent, SendError},
-    outbound::{Ending, Order, Outbound, PeerSink, Push, Pushed, Queue, Routes},
+    outbound::{Ending, Offered, Order, Outbound, PeerSink, Push, Queue, Routes},
     peer::{Peer, Side},
     shutdown::ShutdownReport,
     stats::{PeerStats, Stats},
@@ -210,61 +211,77 @@ impl<Out: Send + 'static> Node<Out> {
         adopted.map_err(|error| AdoptError { stream, error })
     }
 
-    /// Queues a message for a peer, waiting for room in that peer's queue. It goes onto the wire
+    /// Queues a message for a peer, waiting for room in that peer's queue (unless the node's
+    /// [policy](Builder::when_full) for full queues is another). It goes onto the wire
     /// without further ado; to wait until it has, send it through a [`PeerSink`] instead, and flush
     /// that.
     ///
     /// # Errors
     ///
-    /// The peer is gone or being disconnected; the message comes back.
+    /// The peer is gone or being disconnected, or its queue is full and the policy is
+    /// [`Reject`](WhenFull::Reject); the message comes back.
     ///
     /// # Cancel safety
     ///
     /// Either it has resolved and the message is queued, or the message was not taken (and is
     /// dropped with the future).
     pub async fn send_to(&self, message: Out, peer: Peer) -> Result<(), SendError<Out>> {
-        let reason = NotSent::NotConnected;
         let Some(queue) = self.queue(peer) else {
-            return Err(SendError {
-                message,
-                peer,
-                reason,
-            });
+            return Err(SendError::new(message, peer, NotSent::NotConnected));
         };
+        if queue.when_full() != WhenFull::Wait {
+            return self.offer(message, &queue);
+        }
         match Push::new(&queue, message).await {
-            Err(Some(message)) => Err(SendError {
-                message,
-                peer,
-                reason,
-            }),
+            Err(Some(message)) => Err(SendError::new(message, peer, NotSent::NotConnected)),
             Ok(()) | Err(None) => Ok(()),
         }
     }
 
-    /// Queues a message for a peer if there is room at once.
+    /// Queues a message for a peer if there is room at once, or makes room as the node's
+    /// [policy](Builder::when_full) says.
     ///
     /// # Errors
     ///
     /// The peer's queue is full, or the peer is gone or being disconnected; the message comes back.
     pub fn try_send_to(&self, message: Out, peer: Peer) -> Result<(), SendError<Out>> {
-        let pushed = match self.queue(peer) {
-            Some(queue) => queue.push(message),
-            None => Pushed::Closed(message),
+        match self.queue(peer) {
+            Some(queue) => self.offer(message, &queue),
+            None => Err(SendError::new(message, peer, NotSent::NotConnected)),
+        }
+    }
+
+    /// Queues a message without waiting, or does what the node's policy says.
+    fn offer(&self, message: Out, queue: &Queue<Out>) -> Result<(), SendError<Out>> {
+        let peer = queue.peer();
+        let (message, reason) = match self.offer_by_policy(message, queue) {
+            Offered::Queued { .. } | Offered::Dropped(_) => return Ok(()),
+            Offered::Full(message) => (message, NotSent::Full),
+            Offered::Closed(message) => (message, NotSent::NotConnected),
         };
-        let (message, reason) = match pushed {
-            Pushed::Queued(_) => return Ok(()),
-            Pushed::Full(message) => (message, NotSent::Full),
-            Pushed::Closed(message) => (message, NotSent::NotConnected),
+        Err(SendError::new(message, peer, reason))
+    }
+
+    fn offer_by_policy(&self, message: Out, queue: &Queue<Out>) -> Offered<Out> {
+        let offered = queue.offer(message, queue.when_full());
+        let dropped = match &offered {
+            Offered::Queued { dropped, .. } => *dropped,
+            Offered::Dropped(_) => 1,
+            Offered::Full(_) | Offered::Closed(_) => 0,
         };
-        Err(SendError {
-            message,
-            peer,
-            reason,
-        })
+        if dropped > 0 {
+            self.handle.wiring.dropped(queue.peer(), dropped);
+        }
+        offered
     }
 
     /// Queues a clone of a message for every connected peer. It never waits: the report names the
-    /// peers whose queue was full.
+    /// peers whose queue was full. (With [`WhenFull::DropOldest`] there is room in every queue; with
+    /// [`WhenFull::Disconnect`] those whose queue was full are disconnected instead of named.)
+    ///
+    /// # Panics
+    ///
+    /// If `clone` panics; those peers that had their turn by then get the message.
     pub fn broadcast(&self, message: Out) -> Broadcast
     where
         Out: Clone,
@@ -282,10 +299,10 @@ impl<Out: Send + 'static> Node<Out> {
         let mut links = self.core().registry.links();
         links.retain(|queue| wanted(queue.peer()));
         for queue in links {
-            match queue.push(message.clone()) {
-                Pushed::Queued(_) => report.queued += 1,
-                Pushed::Full(_) => report.full.push(queue.peer()),
-                Pushed::Closed(_) => {}
+            match self.offer_by_policy(message.clone(), &queue) {
+                Offered::Queued { .. } => report.queued += 1,
+                Offered::Full(_) | Offered::Dropped(_) => report.full.push(queue.peer()),
+                Offered::Closed(_) => {}
             }
         }
         report
@@ -392,6 +409,10 @@ impl<Out: Send + 'static> Routes<Out> for Handle<Out> {
 
     fn undelivered(&self, peer: Peer, messages: u64) {
         self.wiring.undelivered(peer, messages);
+    }
+
+    fn dropped(&self, peer: Peer, messages: u64) {
+        self.wiring.dropped(peer, messages);
     }
 }
 

@@ -9,7 +9,6 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -17,17 +16,22 @@ use std::{
 
 use futures::sink::Sink;
 
-use crate::{
-    disconnect::Disconnect,
-    error::{NodeShutDown, PeerGone},
-    peer::Peer,
-    waiters::WaiterId,
-};
+use crate::{config::WhenFull, error::NodeShutDown, peer::Peer, waiters::WaiterId};
 
+mod common;
+mod peer_sink;
 mod queue;
+mod waiting;
 mod weight;
 
-pub(crate) use queue::{Done, Order, Pushed, Queue};
+pub(crate) use common::Common;
+pub use peer_sink::PeerSink;
+#[cfg(test)]
+pub(crate) use queue::Pushed;
+pub(crate) use queue::{Done, Offered, Order, Queue};
+pub(crate) use waiting::{Ending, Push};
+pub(crate) use weight::own as own_weigher;
+pub use weight::{AsEncoded, Weigher};
 
 /// What the sinks need of their node.
 pub(crate) trait Routes<Out>: Send + Sync {
@@ -37,6 +41,8 @@ pub(crate) trait Routes<Out>: Send + Sync {
     fn is_shut_down(&self) -> bool;
     /// Counts and reports messages for a peer that is gone.
     fn undelivered(&self, peer: Peer, messages: u64);
+    /// Reports messages that were dropped because the peer's queue was full.
+    fn dropped(&self, peer: Peer, messages: u64);
 }
 
 /// The node's one sink: `Sink<(Out, Peer)>`, so that `inbound.map(..).forward(outbound)` is a
@@ -54,7 +60,7 @@ pub(crate) trait Routes<Out>: Send + Sync {
 /// of a connection that ends in the middle of a write, messages may count as undelivered that were
 /// written.
 ///
-/// Where a full queue stops it: the handle holds one message whose peer has no room, and is ready
+/// Where a full queue stops it (see [`WhenFull`] for what else there is): the handle holds one message whose peer has no room, and is ready
 /// again when that is queued, or its peer is gone (which a remote that takes nothing at all is at
 /// the write timeout). So a slow peer slows down what goes through the same handle. For isolation
 /// take a [`PeerSink`] per peer, or clone the handle: clones hold their own message. The message that
@@ -68,6 +74,8 @@ pub(crate) trait Routes<Out>: Send + Sync {
 pub struct Outbound<Out> {
     routes: Arc<dyn Routes<Out>>,
     id: WaiterId,
+    /// Instead of the node's policy.
+    when_full: Option<WhenFull>,
     /// A message for the last peer, which has no room.
     stuck: Option<Out>,
     /// Who was sent to last.
@@ -93,11 +101,20 @@ impl<Out> Outbound<Out> {
         Self {
             routes,
             id: WaiterId::next(),
+            when_full: None,
             stuck: None,
             last: None,
             others: BTreeMap::new(),
             sweep_at: SWEEP_AT,
         }
+    }
+
+    /// The same handle with a policy of its own for full queues, instead of
+    /// [the node's](crate::Builder::when_full). Clones of it have the same.
+    #[must_use = "it gives the handle back"]
+    pub fn when_full(mut self, policy: WhenFull) -> Self {
+        self.when_full = Some(policy);
+        self
     }
 
     /// Makes a peer the last one, unless it isn't connected.
@@ -166,20 +183,27 @@ impl<Out: 'static> Sink<(Out, Peer)> for Outbound<Out> {
         // Only a caller that didn't wait until the sink was ready finds one here.
         this.lose_stuck();
         let (message, peer) = item;
-        let pushed = match this.turn_to(peer) {
-            Some(fed) => match fed.queue.push(message) {
-                Pushed::Queued(seq) => {
+        let when_full = this.when_full;
+        let offered = match this.turn_to(peer) {
+            Some(fed) => {
+                let policy = fed.queue.sink_policy(when_full);
+                let offered = fed.queue.offer(message, policy);
+                if let Offered::Queued { seq, .. } = offered {
                     fed.seq = seq;
-                    return Ok(());
                 }
-                not_queued => not_queued,
-            },
-            None => Pushed::Closed(message),
+                offered
+            }
+            None => Offered::Closed(message),
         };
-        match pushed {
-            Pushed::Queued(_) => {}
-            Pushed::Full(message) => this.stuck = Some(message),
-            Pushed::Closed(message) => {
+        match offered {
+            Offered::Queued { dropped: 0, .. } => {}
+            Offered::Queued { dropped, .. } => this.routes.dropped(peer, dropped),
+            Offered::Full(message) => this.stuck = Some(message),
+            Offered::Dropped(message) => {
+                drop(message);
+                this.routes.dropped(peer, 1);
+            }
+            Offered::Closed(message) => {
                 drop(message);
                 this.routes.undelivered(peer, 1);
             }
@@ -210,7 +234,9 @@ impl<Out: 'static> Sink<(Out, Peer)> for Outbound<Out> {
 /// A new handle, with nothing of its own to flush.
 impl<Out> Clone for Outbound<Out> {
     fn clone(&self) -> Self {
-        Self::new(self.routes.clone())
+        let mut clone = Self::new(self.routes.clone());
+        clone.when_full = self.when_full;
+        clone
     }
 }
 
@@ -223,182 +249,11 @@ impl<Out> Drop for Outbound<Out> {
     }
 }
 
-/// The sink of one peer: `Sink<Out>` with that peer's backpressure and errors, and nobody else's.
-///
-/// `flush` resolves when everything fed through this handle was handed to the operating system, in
-/// whole flushes of the connection, as with [`Outbound`]. The error is that the peer is gone, or
-/// being disconnected. A message that was fed but never written is then counted in
-/// [`Disconnect::undelivered`](crate::Disconnect::undelivered); one that was fed too late for that is
-/// reported as [`Event::Undelivered`](crate::Event::Undelivered). Closing the sink flushes it and
-/// does not close the connection.
-///
-/// # Cancel safety
-///
-/// As with every sink, `SinkExt::send` that is dropped may or may not have fed its message.
-/// [`Node::send_to`](crate::Node::send_to) has one outcome.
-pub struct PeerSink<Out> {
-    queue: Arc<Queue<Out>>,
-    routes: Arc<dyn Routes<Out>>,
-    id: WaiterId,
-    seq: u64,
-    /// Whether to look for room: there was none after the last message, or nothing was sent yet.
-    full: bool,
-}
-
-impl<Out> PeerSink<Out> {
-    pub(crate) fn new(queue: Arc<Queue<Out>>, routes: Arc<dyn Routes<Out>>) -> Self {
-        Self {
-            queue,
-            routes,
-            id: WaiterId::next(),
-            seq: 0,
-            full: true,
-        }
-    }
-
-    /// Whom it sends to.
-    pub fn peer(&self) -> Peer {
-        self.queue.peer()
-    }
-
-    fn gone(&self) -> PeerGone {
-        PeerGone(self.queue.peer())
-    }
-}
-
-impl<Out: 'static> Sink<Out> for PeerSink<Out> {
-    type Error = PeerGone;
-
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
-        let this = self.get_mut();
-        if this.queue.is_closed() {
-            return Poll::Ready(Err(this.gone()));
-        }
-        if this.full {
-            ready!(this.queue.poll_room(cx, this.id)).map_err(|()| this.gone())?;
-            this.full = false;
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn start_send(self: Pin<&mut Self>, message: Out) -> Result<(), PeerGone> {
-        let this = self.get_mut();
-        match this.queue.push_ready(message) {
-            Ok((seq, room)) => {
-                (this.seq, this.full) = (seq, !room);
-                Ok(())
-            }
-            Err(message) => {
-                drop(message);
-                this.routes.undelivered(this.queue.peer(), 1);
-                Err(this.gone())
-            }
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
-        let written = self.queue.poll_written(cx, self.id, self.seq);
-        written.map_err(|()| self.gone())
-    }
-
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
-        self.poll_flush(cx)
-    }
-}
-
-/// A new handle, with nothing of its own to flush.
-impl<Out> Clone for PeerSink<Out> {
-    fn clone(&self) -> Self {
-        Self::new(self.queue.clone(), self.routes.clone())
-    }
-}
-
-impl<Out> Drop for PeerSink<Out> {
-    fn drop(&mut self) {
-        self.queue.forget(self.id);
-    }
-}
-
-/// Queues one message, waiting for room: the future behind [`Node::send_to`](crate::Node::send_to).
-/// It has queued the message when it is ready, and not before.
-pub(crate) struct Push<'a, Out> {
-    queue: &'a Queue<Out>,
-    id: WaiterId,
-    message: Option<Out>,
-}
-
-impl<'a, Out> Push<'a, Out> {
-    pub(crate) fn new(queue: &'a Queue<Out>, message: Out) -> Self {
-        Self {
-            queue,
-            id: WaiterId::next(),
-            message: Some(message),
-        }
-    }
-}
-
-impl<Out: 'static> Future for Push<'_, Out> {
-    type Output = Result<(), Option<Out>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let pushed = ready!(this.queue.poll_push(cx, this.id, &mut this.message));
-        Poll::Ready(match pushed {
-            Ok(_) => Ok(()),
-            Err(()) => Err(this.message.take()),
-        })
-    }
-}
-
-impl<Out> Drop for Push<'_, Out> {
-    fn drop(&mut self) {
-        self.queue.forget(self.id);
-    }
-}
-
-/// Waits for the end of a connection: the future behind
-/// [`Node::disconnect`](crate::Node::disconnect).
-pub(crate) struct Ending<'a, Out> {
-    queue: &'a Queue<Out>,
-    id: WaiterId,
-}
-
-impl<'a, Out> Ending<'a, Out> {
-    pub(crate) fn of(queue: &'a Queue<Out>) -> Self {
-        let id = WaiterId::next();
-        Self { queue, id }
-    }
-}
-
-impl<Out> Future for Ending<'_, Out> {
-    type Output = Disconnect;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Disconnect> {
-        self.queue.poll_ended(cx, self.id)
-    }
-}
-
-impl<Out> Drop for Ending<'_, Out> {
-    fn drop(&mut self) {
-        self.queue.forget(self.id);
-    }
-}
-
-// Nothing in them is pinned, whatever `Out` is.
+// Nothing in it is pinned, whatever `Out` is.
 impl<Out> Unpin for Outbound<Out> {}
-impl<Out> Unpin for PeerSink<Out> {}
-impl<Out> Unpin for Push<'_, Out> {}
 
 impl<Out> fmt::Debug for Outbound<Out> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound").finish_non_exhaustive()
-    }
-}
-
-impl<Out> fmt::Debug for PeerSink<Out> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PeerSink")
-            .field("peer", &self.peer())
-            .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,6 @@ use crate::{
     config::{Bounds, SessionConfig},
     inbound::{Ender, Hub},
     outbound::{Pushed, Queue},
-    spares::Spares,
 };
 
 /// Lines of text. What is `!` can't be decoded, nor encoded (after some bytes of it were), and a
@@ -149,8 +148,10 @@ impl Fixture {
         let script = Script::default();
         let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Listener);
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer, config.inbound).expect("it is accepting");
-        let queue = Arc::new(Queue::new(peer, config.outbound, Arc::new(Spares::new())));
+        let (producer, ender) = hub
+            .open(peer, config.inbound, None)
+            .expect("it is accepting");
+        let queue = Arc::new(Queue::new(peer, config.outbound, Arc::default()));
         let framed = Framed::new(script.stream(), Text::default());
         let connection = Connection::new(framed, producer, queue.clone(), config);
         let reader = Inbound::new(hub.clone(), Arc::new(())).into_events();

@@ -43,7 +43,14 @@ where
 
     fn take_batch(&mut self) -> bool {
         let done = self.done();
-        self.encoding && self.queue.take(&mut self.batch, done)
+        if !self.encoding {
+            return false;
+        }
+        let taken = self.queue.take(&mut self.batch, done);
+        let skipped = taken.unwrap_or(0);
+        self.encoded += skipped;
+        self.skipped += skipped;
+        taken.is_some()
     }
 
     fn encode_batch(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Step>> {
@@ -94,7 +101,7 @@ where
         if let Err(error) = ready!(flushed) {
             return Poll::Ready(Err(self.write_failed(error.into())));
         }
-        self.written = self.encoded;
+        (self.written, self.skipped_written) = (self.encoded, self.skipped);
         Poll::Ready(Ok(()))
     }
 
@@ -111,9 +118,11 @@ where
     /// What has been done with the batches taken so far.
     pub(super) fn done(&mut self) -> Done {
         let sent = self.framed.get_ref().sent();
-        self.queue.counters().record_out(self.written, sent);
+        let messages = self.written - self.skipped_written;
+        self.queue.counters().record_out(messages, sent);
         Done {
             written: self.written,
+            skipped: self.skipped_written,
             weight: self.weight,
         }
     }

@@ -19,7 +19,13 @@ use std::{
 
 use super::Event;
 use crate::{
-    config::Bounds, disconnect::Disconnect, peer::Peer, spares::Spares, sync::Mutex, waiters::wake,
+    budget::{Budget, Share},
+    config::Bounds,
+    disconnect::Disconnect,
+    peer::Peer,
+    spares::Spares,
+    sync::Mutex,
+    waiters::wake,
 };
 
 /// How many notices wait for a reader; the oldest give way, as the counters in
@@ -57,6 +63,8 @@ struct Inbox<In> {
 struct Content<In> {
     batch: Batch<In>,
     bytes: usize,
+    /// The part of the node's memory budget that this is.
+    share: Share,
     listed: bool,
     /// The producer, when it waits for room.
     blocked: Option<Waker>,
@@ -113,6 +121,7 @@ impl<In> Hub<In> {
         self: &Arc<Self>,
         peer: Peer,
         bounds: Bounds,
+        budget: Option<Arc<Budget>>,
     ) -> Option<(Producer<In>, Ender<In>)> {
         let mut ready = self.ready.lock();
         if !ready.accepting {
@@ -125,6 +134,7 @@ impl<In> Hub<In> {
             content: Mutex::new(Content {
                 batch: Batch::default(),
                 bytes: 0,
+                share: Share::of(budget),
                 listed: false,
                 blocked: None,
             }),
@@ -163,7 +173,10 @@ impl<In> Hub<In> {
             return;
         }
         let dropped = match (&notice, ready.notices.back_mut()) {
-            (Event::Undelivered(peer, more), Some(Event::Undelivered(last, n))) if last == peer => {
+            (Event::Undelivered(peer, more), Some(Event::Undelivered(last, n)))
+            | (Event::Dropped(peer, more), Some(Event::Dropped(last, n)))
+                if last == peer =>
+            {
                 *n += more;
                 None
             }
@@ -250,6 +263,14 @@ impl<In> Ready<In> {
     }
 }
 
+impl<In> Content<In> {
+    /// When it is empty, there is room in any case.
+    fn has_room(&self, bounds: Bounds) -> bool {
+        let messages = self.batch.messages.len();
+        bounds.admit(messages, self.bytes) && (messages == 0 || self.share.has_room())
+    }
+}
+
 impl<In> Inbox<In> {
     /// Changes the content, and lists the inbox if it wasn't.
     fn update<R>(self: &Arc<Self>, hub: &Hub<In>, change: impl FnOnce(&mut Content<In>) -> R) -> R {
@@ -267,7 +288,8 @@ impl<In> Inbox<In> {
     fn take(&self) -> Batch<In> {
         let mut content = self.content.lock();
         let batch = mem::take(&mut content.batch);
-        content.bytes = 0;
+        let bytes = mem::take(&mut content.bytes);
+        content.share.give_back(bytes);
         content.listed = false;
         let producer = content.blocked.take();
         drop(content);
@@ -307,10 +329,7 @@ impl<In> Producer<In> {
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.full {
             let mut content = self.inbox.content.lock();
-            if !self
-                .bounds
-                .admit(content.batch.messages.len(), content.bytes)
-            {
+            if !content.has_room(self.bounds) {
                 content.blocked = Some(cx.waker().clone());
                 return Poll::Pending;
             }
@@ -359,7 +378,8 @@ impl<In> Producer<In> {
                 content.batch.messages.append(local);
             }
             content.bytes += local_bytes;
-            !bounds.admit(content.batch.messages.len(), content.bytes)
+            content.share.hold(local_bytes);
+            !content.has_room(bounds)
         });
     }
 

@@ -19,6 +19,7 @@ use crate::{
     disconnect::BoxError,
     error::{ListenError, StartError},
     inbound::Inbound,
+    outbound::{AsEncoded, Weigher, own_weigher},
     protocol::Protocol,
     transport::{Tcp, Transport},
 };
@@ -43,11 +44,12 @@ use crate::{
 /// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `start`"]
-pub struct Builder<T = Tcp> {
+pub struct Builder<T = Tcp, W = AsEncoded> {
     config: Config,
     given: Dependent,
     listen: Vec<String>,
     transport: T,
+    weigher: W,
 }
 
 impl Builder<Tcp> {
@@ -57,11 +59,12 @@ impl Builder<Tcp> {
             given: Dependent::default(),
             listen: Vec::new(),
             transport: Tcp::new(),
+            weigher: AsEncoded,
         }
     }
 }
 
-impl<T: Transport> Builder<T> {
+impl<T: Transport, W> Builder<T, W> {
     /// Names the node in its logs; a node without a name has a number.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.config.name = Some(name.into());
@@ -77,12 +80,31 @@ impl<T: Transport> Builder<T> {
     }
 
     /// Where streams come from; [`Tcp`] by default, which also carries the options of sockets.
-    pub fn transport<U: Transport>(self, transport: U) -> Builder<U> {
+    pub fn transport<U: Transport>(self, transport: U) -> Builder<U, W> {
         Builder {
             config: self.config,
             given: self.given,
             listen: self.listen,
             transport,
+            weigher: self.weigher,
+        }
+    }
+
+    /// How large a message is in its peer's queue, in bytes; it counts towards
+    /// [`max_outbound_bytes`](Builder::max_outbound_bytes) and the
+    /// [`memory_budget`](Builder::memory_budget). For messages that aren't bytes or text and differ much
+    /// in size: a closure `|message: &Out| …`, called once when a message is sent and again when it
+    /// is dropped to make room.
+    ///
+    /// It runs in the caller that sends. If it panics, the panic is the caller's and the message is
+    /// lost; what it says is believed.
+    pub fn weigher<F>(self, weigher: F) -> Builder<T, F> {
+        Builder {
+            config: self.config,
+            given: self.given,
+            listen: self.listen,
+            transport: self.transport,
+            weigher,
         }
     }
 
@@ -203,7 +225,7 @@ impl<T: Transport> Builder<T> {
     /// `BytesMut`, `Vec<u8>`, `String`, `&'static str`, …) weigh what they are long. How large any other
     /// is only shows when it is encoded: it is taken to be as large as those of the batch before were
     /// on average, and until one was encoded no more than 16 are let in. If yours differ much in size,
-    /// lower [`max_outbound_messages`](Builder::max_outbound_messages) to what you can afford.
+    /// say how large they are with a [`weigher`](Builder::weigher).
     ///
     /// The message that reaches the limit is let in, so one that is larger goes alone.
     pub fn max_outbound_bytes(mut self, bytes: usize) -> Self {
@@ -326,6 +348,7 @@ impl<T: Transport> Builder<T> {
         P: Protocol<T::Stream>,
         P::Codec: Encoder<Out, Error: Into<BoxError>>,
         Out: Send + 'static,
+        W: Weigher<Out>,
     {
         self.config.settle(self.given);
         self.config.validate()?;
@@ -334,7 +357,12 @@ impl<T: Transport> Builder<T> {
             Some(name) => info_span!(parent: None, "node", name),
             None => info_span!(parent: None, "node", name = next_number()),
         };
-        let wiring = Wiring::new(Core::new(self.config, span), self.transport, protocol);
+        let weigher = own_weigher(self.weigher);
+        let wiring = Wiring::new(
+            Core::new(self.config, weigher, span),
+            self.transport,
+            protocol,
+        );
         let hub = wiring.hub();
         let node = Node {
             handle: Arc::new(Handle {
@@ -359,12 +387,12 @@ fn next_number() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
-impl<T: fmt::Debug> fmt::Debug for Builder<T> {
+impl<T: fmt::Debug, W> fmt::Debug for Builder<T, W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("config", &self.config)
             .field("listen", &self.listen)
             .field("transport", &self.transport)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -14,14 +14,14 @@ use tracing::{Span, debug};
 
 use crate::{
     admission::Admission,
+    budget::Budget,
     config::Config,
     dialer,
     error::{ConnectError, ListenError},
-    outbound::{Order, Queue},
+    outbound::{Common, Order, Queue, Weigher},
     peer::{Peer, Side},
     registry::Registry,
     shutdown::{Shutdown, ShutdownReport},
-    spares::Spares,
     stats::Stats,
     sync::Mutex,
 };
@@ -34,7 +34,9 @@ pub(crate) struct Core<Out> {
     pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
     pub(crate) admission: Admission,
     pub(crate) shutdown: Shutdown,
-    pub(crate) spares: Arc<Spares<Out>>,
+    /// What the outbound queues have in common.
+    pub(crate) outbound: Arc<Common<Out>>,
+    pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) listeners: Mutex<Vec<Listening>>,
     started: Instant,
     /// What has ended, and what belongs to no connection.
@@ -54,12 +56,15 @@ pub(crate) struct Listening {
 }
 
 impl<Out> Core<Out> {
-    pub(crate) fn new(config: Config, span: Span) -> Self {
+    pub(crate) fn new(config: Config, weigher: Option<Arc<dyn Weigher<Out>>>, span: Span) -> Self {
+        let budget = config.memory_budget.map(Budget::new);
+        let when_full = config.session.when_full;
         Self {
             registry: Arc::new(Registry::new()),
             admission: Admission::new(config.limits),
             shutdown: Shutdown::default(),
-            spares: Arc::new(Spares::new()),
+            outbound: Arc::new(Common::new(when_full, weigher, budget.clone())),
+            budget,
             listeners: Mutex::new(Vec::new()),
             started: Instant::now(),
             totals: Mutex::new(Stats::default()),
@@ -155,5 +160,6 @@ pub(crate) trait Wires<Out>: Send + Sync {
         side: Side,
     ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
     fn undelivered(&self, peer: Peer, messages: u64);
+    fn dropped(&self, peer: Peer, messages: u64);
     fn begin_shutdown(&self);
 }

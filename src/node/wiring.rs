@@ -153,9 +153,13 @@ where
         let config = self.core.config.session;
         let (producer, ender) = self
             .hub
-            .open(peer, config.inbound)
+            .open(peer, config.inbound, self.core.budget.clone())
             .ok_or(ConnectError::ShutDown)?;
-        let queue = Arc::new(Queue::new(peer, config.outbound, self.core.spares.clone()));
+        let queue = Arc::new(Queue::new(
+            peer,
+            config.outbound,
+            self.core.outbound.clone(),
+        ));
         if !self.core.registry.insert(peer, queue.clone()) {
             return Err(ConnectError::ShutDown);
         }
@@ -265,6 +269,10 @@ where
     fn undelivered(&self, peer: Peer, messages: u64) {
         self.core.count(|stats| stats.undelivered += messages);
         self.hub.notify(Event::Undelivered(peer, messages));
+    }
+
+    fn dropped(&self, peer: Peer, messages: u64) {
+        self.hub.notify(Event::Dropped(peer, messages));
     }
 
     fn begin_shutdown(&self) {

@@ -13,10 +13,9 @@ use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
     Disconnect, Event, Inbound, Peer, Reason, Side,
-    config::Bounds,
+    config::{Bounds, WhenFull},
     inbound::{Ender, Hub, Producer},
-    outbound::{Done, Order, Push, Pushed, Queue},
-    spares::Spares,
+    outbound::{Done, Offered, Order, Push, Pushed, Queue},
     waiters::WaiterId,
 };
 
@@ -78,7 +77,7 @@ fn consume(inbound: Inbound<u32>) -> (Vec<u32>, usize, usize) {
 fn all_that_is_handed_over_arrives_in_order() {
     check(2, || {
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer(), room_for(9)).unwrap();
+        let (producer, ender) = hub.open(peer(), room_for(9), None).unwrap();
         hub.stop_accepting();
         let task = thread::spawn(move || {
             producer.announce();
@@ -93,7 +92,7 @@ fn all_that_is_handed_over_arrives_in_order() {
 fn a_producer_that_waits_for_room_is_woken_by_the_consumer() {
     check(2, || {
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer(), room_for(1)).unwrap();
+        let (producer, ender) = hub.open(peer(), room_for(1), None).unwrap();
         hub.stop_accepting();
         let task = thread::spawn(move || produce(producer, ender, &[&[1], &[2], &[3]]));
         assert_eq!(consume(inbound(&hub)), (vec![1, 2, 3], 0, 1));
@@ -105,7 +104,7 @@ fn a_producer_that_waits_for_room_is_woken_by_the_consumer() {
 fn a_producer_that_waits_for_room_is_woken_when_the_reader_goes() {
     check(2, || {
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer(), room_for(1)).unwrap();
+        let (producer, ender) = hub.open(peer(), room_for(1), None).unwrap();
         let mut inbound = inbound(&hub);
         let task = thread::spawn(move || produce(producer, ender, &[&[1], &[2], &[3]]));
         assert_eq!(block_on(inbound.recv()).map(|(n, _)| n), Some(1));
@@ -118,7 +117,7 @@ fn a_producer_that_waits_for_room_is_woken_when_the_reader_goes() {
 fn a_reader_that_goes_at_any_time_holds_up_nobody() {
     check(2, || {
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer(), room_for(1)).unwrap();
+        let (producer, ender) = hub.open(peer(), room_for(1), None).unwrap();
         let inbound = inbound(&hub);
         let task = thread::spawn(move || produce(producer, ender, &[&[1], &[2]]));
         drop(inbound);
@@ -131,7 +130,7 @@ fn two_producers_share_the_ready_list() {
     check(3, || {
         let hub = Hub::new();
         let tasks = [[1, 2], [11, 12]].map(|batch| {
-            let (producer, ender) = hub.open(peer(), room_for(1)).unwrap();
+            let (producer, ender) = hub.open(peer(), room_for(1), None).unwrap();
             thread::spawn(move || produce(producer, ender, &[&batch]))
         });
         hub.stop_accepting();
@@ -151,8 +150,8 @@ fn two_producers_share_the_ready_list() {
 fn the_consumer_sees_the_end_whoever_comes_last() {
     check(3, || {
         let hub = Hub::new();
-        let (producer, ender) = hub.open(peer(), room_for(1)).unwrap();
-        let (_, never_announced) = hub.open(peer(), room_for(1)).unwrap();
+        let (producer, ender) = hub.open(peer(), room_for(1), None).unwrap();
+        let (_, never_announced) = hub.open(peer(), room_for(1), None).unwrap();
         let inbound = inbound(&hub);
         let task = thread::spawn(move || produce(producer, ender, &[&[1]]));
         let stopper = thread::spawn(move || {
@@ -182,6 +181,7 @@ struct Task {
     queue: Arc<Queue<u32>>,
     batch: VecDeque<u32>,
     taken: Vec<u32>,
+    skipped: u64,
 }
 
 impl Task {
@@ -190,12 +190,14 @@ impl Task {
             queue: queue.clone(),
             batch: VecDeque::new(),
             taken: Vec::new(),
+            skipped: 0,
         }
     }
 
     fn done(&self) -> Done {
         Done {
-            written: self.taken.len() as u64,
+            written: self.taken.len() as u64 + self.skipped,
+            skipped: self.skipped,
             weight: None,
         }
     }
@@ -208,7 +210,8 @@ impl Task {
                 return Poll::Ready(());
             }
             let done = self.done();
-            if self.queue.take(&mut self.batch, done) {
+            if let Some(skipped) = self.queue.take(&mut self.batch, done) {
+                self.skipped += skipped;
                 self.taken.extend(self.batch.drain(..));
             } else if self.taken.len() >= enough {
                 return Poll::Ready(());
@@ -224,7 +227,7 @@ impl Task {
 }
 
 fn queue(room: usize) -> Arc<Queue<u32>> {
-    Arc::new(Queue::new(peer(), room_for(room), Arc::new(Spares::new())))
+    Arc::new(Queue::new(peer(), room_for(room), Arc::default()))
 }
 
 #[test]
@@ -240,6 +243,39 @@ fn a_push_wakes_a_task_that_parks() {
         task.run(2);
         assert_eq!(task.taken, [1, 2]);
         sender.join().unwrap();
+    });
+}
+
+#[test]
+fn the_oldest_give_way_while_the_task_takes_and_the_books_are_exact() {
+    check(2, || {
+        let queue = queue(1);
+        let mut task = Task::new(&queue);
+        let other = queue.clone();
+        let sender = thread::spawn(move || {
+            let mut dropped = 0;
+            for n in [1, 2, 3] {
+                match other.offer(n, WhenFull::DropOldest) {
+                    Offered::Queued { seq, dropped: more } => {
+                        assert_eq!(seq, u64::from(n));
+                        dropped += more;
+                    }
+                    _ => panic!("there is always room"),
+                }
+            }
+            dropped
+        });
+        // The last one is never dropped.
+        block_on(poll_fn(|cx| match task.poll(cx, usize::MAX) {
+            Poll::Pending if task.taken.last() == Some(&3) => Poll::Ready(()),
+            poll => poll,
+        }));
+        let dropped = sender.join().unwrap();
+        assert_eq!(task.taken.len() as u64 + dropped, 3, "{:?}", task.taken);
+        assert!(task.taken.is_sorted());
+        assert_eq!(task.skipped, dropped);
+        assert!(queue.is_settled(3));
+        assert_eq!(queue.abandon().1, 0);
     });
 }
 

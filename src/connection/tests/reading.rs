@@ -188,12 +188,8 @@ fn what_the_handshake_left_is_decoded_before_anything_is_read() {
     let parts = framed.into_parts();
     let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Dialer);
     let hub = Hub::new();
-    let (producer, _ender) = hub.open(peer, at_most(9)).expect("it is accepting");
-    let queue = Arc::new(Queue::<String>::new(
-        peer,
-        at_most(9),
-        Arc::new(Spares::new()),
-    ));
+    let (producer, _ender) = hub.open(peer, at_most(9), None).expect("it is accepting");
+    let queue = Arc::new(Queue::<String>::new(peer, at_most(9), Arc::default()));
     let framed = Framed::from_parts(parts);
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);
@@ -238,12 +234,8 @@ fn a_codec_may_put_more_into_the_buffer_than_came() {
     let script = Script::default();
     let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Dialer);
     let hub = Hub::new();
-    let (producer, _ender) = hub.open(peer, at_most(9)).expect("it is accepting");
-    let queue = Arc::new(Queue::<usize>::new(
-        peer,
-        at_most(9),
-        Arc::new(Spares::new()),
-    ));
+    let (producer, _ender) = hub.open(peer, at_most(9), None).expect("it is accepting");
+    let queue = Arc::new(Queue::<usize>::new(peer, at_most(9), Arc::default()));
     let framed = Framed::new(script.stream(), Unpacking);
     let connection = Connection::new(framed, producer, queue, without_deadlines());
     let mut task = Polled::new(connection);

@@ -19,6 +19,8 @@ impl Routes<String> for NoRoutes {
     }
 
     fn undelivered(&self, _: Peer, _: u64) {}
+
+    fn dropped(&self, _: Peer, _: u64) {}
 }
 
 #[test]

@@ -1,0 +1,233 @@
+//! The senders' side of a queue.
+
+use std::{
+    mem,
+    sync::atomic::Ordering,
+    task::{Context, Poll, Waker},
+};
+
+use super::{Offered, Order, Phase, Pushed, Queue, State};
+use crate::{
+    config::WhenFull,
+    disconnect::Disconnect,
+    waiters::{WaiterId, wake},
+};
+
+/// What senders push.
+impl<Out: 'static> Queue<Out> {
+    /// Queues a message if there is room.
+    pub(crate) fn push(&self, message: Out) -> Pushed<Out> {
+        let weight = self.common.weigh(&message);
+        self.push_weighed(message, weight)
+    }
+
+    fn push_weighed(&self, message: Out, weight: Option<usize>) -> Pushed<Out> {
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            Pushed::Closed(message)
+        } else if !self.has_room(&state) {
+            Pushed::Full(message)
+        } else {
+            let (seq, task) = self.enter(&mut state, message, weight);
+            drop(state);
+            wake(task);
+            Pushed::Queued(seq)
+        }
+    }
+
+    /// Queues a message of a sink that was ready, and says whether there is room for another. Other
+    /// senders may have taken the room since, so a queue can outgrow its bound by one message per
+    /// sink.
+    pub(crate) fn push_ready(&self, message: Out) -> Result<(u64, bool), Out> {
+        let weight = self.common.weigh(&message);
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return Err(message);
+        }
+        let (seq, task) = self.enter(&mut state, message, weight);
+        let room = self.has_room(&state);
+        drop(state);
+        wake(task);
+        Ok((seq, room))
+    }
+
+    /// Queues the message as soon as there is room; `Err` when the queue takes no more. The message
+    /// stays where it is unless it was queued.
+    pub(crate) fn poll_push(
+        &self,
+        cx: &Context<'_>,
+        id: WaiterId,
+        message: &mut Option<Out>,
+    ) -> Poll<Result<u64, ()>> {
+        loop {
+            let Some(taken) = message.take() else {
+                return Poll::Ready(Err(()));
+            };
+            match self.push(taken) {
+                Pushed::Queued(seq) => return Poll::Ready(Ok(seq)),
+                Pushed::Full(back) => *message = Some(back),
+                Pushed::Closed(back) => {
+                    *message = Some(back);
+                    return Poll::Ready(Err(()));
+                }
+            }
+            if self.poll_room(cx, id).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Queues a message, or does what the policy says when there is no room.
+    pub(crate) fn offer(&self, message: Out, when_full: WhenFull) -> Offered<Out> {
+        let message = match self.push(message) {
+            Pushed::Queued(seq) => return Offered::Queued { seq, dropped: 0 },
+            Pushed::Closed(message) => return Offered::Closed(message),
+            Pushed::Full(message) => message,
+        };
+        match when_full {
+            WhenFull::Wait | WhenFull::Reject => Offered::Full(message),
+            WhenFull::DropOldest => self.push_dropping(message),
+            WhenFull::DropNewest => {
+                self.state.lock().drops().newest += 1;
+                Offered::Dropped(message)
+            }
+            WhenFull::Disconnect => {
+                self.order(Order::Overflow);
+                Offered::Closed(message)
+            }
+        }
+    }
+
+    /// Makes room by dropping the oldest messages. Each is weighed and dropped without the lock, as
+    /// both may be the user's code; what it weighed is given back unless the queue was emptied
+    /// meanwhile.
+    fn push_dropping(&self, mut message: Out) -> Offered<Out> {
+        let weight = self.common.weigh(&message);
+        let mut dropped = 0;
+        loop {
+            message = match self.push_weighed(message, weight) {
+                Pushed::Queued(seq) => return Offered::Queued { seq, dropped },
+                Pushed::Closed(message) => return Offered::Closed(message),
+                Pushed::Full(message) => message,
+            };
+            let mut state = self.state.lock();
+            let Some(oldest) = state.drop_oldest() else {
+                continue;
+            };
+            let (emptied, unknown) = (state.emptied, state.weight);
+            drop(state);
+            dropped += 1;
+            let weight = self.common.weigh(&oldest).unwrap_or(unknown);
+            drop(oldest);
+            let mut state = self.state.lock();
+            if state.emptied == emptied {
+                state.lighten(weight);
+            }
+        }
+    }
+
+    /// Takes a message in, and gives the task to be woken if it waits for one.
+    #[inline]
+    fn enter(
+        &self,
+        state: &mut State<Out>,
+        message: Out,
+        weight: Option<usize>,
+    ) -> (u64, Option<Waker>) {
+        if state.messages.capacity() == 0 {
+            state.messages = self.common.spares.take();
+        }
+        let bytes = weight.unwrap_or(state.weight);
+        state.bytes = state.bytes.saturating_add(bytes);
+        state.share.hold(bytes);
+        state.messages.push_back(message);
+        state.fed += 1;
+        let waiting = mem::take(&mut state.awaiting);
+        let task = if waiting { state.task.clone() } else { None };
+        (state.fed, task)
+    }
+}
+
+/// What senders wait for, and what handles tell the task.
+impl<Out> Queue<Out> {
+    /// The node's policy.
+    pub(crate) fn when_full(&self) -> WhenFull {
+        self.common.when_full
+    }
+
+    /// What a sink does when there is no room: its own policy or the node's. It can't give a message
+    /// back.
+    pub(crate) fn sink_policy(&self, own: Option<WhenFull>) -> WhenFull {
+        match own.unwrap_or(self.when_full()) {
+            WhenFull::Reject => WhenFull::DropNewest,
+            policy => policy,
+        }
+    }
+
+    /// Whether the queue takes no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits for room; `Err` when the queue takes no more.
+    pub(crate) fn poll_room(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Result<(), ()>> {
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            Poll::Ready(Err(()))
+        } else if self.has_room(&state) {
+            Poll::Ready(Ok(()))
+        } else {
+            state.room.register(id, cx);
+            Poll::Pending
+        }
+    }
+
+    /// Waits until the first `seq` messages are written; `Err` when the connection ended before.
+    pub(crate) fn poll_written(
+        &self,
+        cx: &Context<'_>,
+        id: WaiterId,
+        seq: u64,
+    ) -> Poll<Result<(), ()>> {
+        let mut state = self.state.lock();
+        if state.written >= seq {
+            Poll::Ready(Ok(()))
+        } else if let Phase::Ended(_) = state.phase {
+            Poll::Ready(Err(()))
+        } else {
+            state.progress.register(id, cx);
+            Poll::Pending
+        }
+    }
+
+    /// Whether nothing more can happen to the first `seq` messages.
+    pub(crate) fn is_settled(&self, seq: u64) -> bool {
+        let state = self.state.lock();
+        state.written >= seq || matches!(state.phase, Phase::Ended(_))
+    }
+
+    /// Waits until the connection has ended.
+    pub(crate) fn poll_ended(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Disconnect> {
+        let mut state = self.state.lock();
+        if let Phase::Ended(disconnect) = &state.phase {
+            return Poll::Ready(disconnect.clone());
+        }
+        state.progress.register(id, cx);
+        Poll::Pending
+    }
+
+    /// Forgets a waiter that is dropped.
+    pub(crate) fn forget(&self, id: WaiterId) {
+        let mut state = self.state.lock();
+        state.room.remove(id);
+        state.progress.remove(id);
+    }
+
+    /// Closes the queue and tells the task what to do.
+    pub(crate) fn order(&self, order: Order) {
+        self.order.fetch_max(order as u8, Ordering::AcqRel);
+        self.close();
+        let task = self.state.lock().task.clone();
+        wake(task);
+    }
+}
