@@ -269,6 +269,12 @@ impl<S> Default for AdoptOnly<S> {
     }
 }
 
+impl<S> Clone for AdoptOnly<S> {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
 impl<S> fmt::Debug for AdoptOnly<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AdoptOnly")
