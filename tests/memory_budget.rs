@@ -109,16 +109,35 @@ async fn an_empty_queue_takes_a_message_when_the_budget_is_used_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_connection_held_is_given_back_when_it_ends() {
+async fn what_is_written_is_given_back() {
+    let (node, inbound) = node(in_memory()).await;
+    let mut remotes = Vec::new();
+    for _ in 0..10 {
+        let (_, mut remote, lines) = hog(&node).await;
+        assert!((31..=35).contains(&lines), "{lines}");
+        let mut all = vec![0; lines * 1024];
+        within(remote.read_exact(&mut all)).await.unwrap();
+        quiet().await;
+        remotes.push(remote);
+    }
+    drop(remotes);
+    finish(&node, inbound).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_connection_held_is_given_back_when_it_ends_whoever_keeps_its_sink() {
     let (node, inbound) = node(in_memory()).await;
     let mut events = inbound.into_events();
+    let mut sinks = Vec::new();
     for _ in 0..10 {
         let (peer, remote, lines) = hog(&node).await;
         assert!((31..=35).contains(&lines), "{lines}");
+        sinks.push(node.peer_sink(peer));
         assert!(node.abort(peer));
         while !matches!(next_event(&mut events).await, Event::Disconnected(..)) {}
         drop(remote);
     }
+    drop(sinks);
     finish_events(&node, events).await;
 }
 
