@@ -22,7 +22,7 @@ async fn node(builder: Builder<Memory>) -> (Node<String>, Inbound<String>) {
 
 /// A peer that reads nothing, and how many lines its queue took.
 async fn hog(node: &Node<String>) -> (Peer, DuplexStream, usize) {
-    let (peer, remote) = join(node, 1).await;
+    let (peer, remote) = join(node, 512).await;
     let mut lines = 0;
     // Once more after the task has taken what it could: it still holds that.
     for _ in 0..2 {
