@@ -173,9 +173,18 @@ async fn inbound_queues_share_the_same_budget() {
         counts[usize::from(peer == quiet_peer)] += 1;
     }
     assert_eq!(counts, [200, 2]);
+    let (_, mut second_remote, second) = hog(&node).await;
+    assert!((23..=27).contains(&second), "{second}");
     within(remote.read_exact(&mut vec![0; lines * 1024]))
         .await
         .unwrap();
-    drop((within(flood).await.unwrap(), quiet_one, remote));
+    let mut all = vec![0; second * 1024];
+    within(second_remote.read_exact(&mut all)).await.unwrap();
+    drop((
+        within(flood).await.unwrap(),
+        quiet_one,
+        remote,
+        second_remote,
+    ));
     finish(&node, inbound).await;
 }

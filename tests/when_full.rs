@@ -2,13 +2,19 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
+
 use common::{
     Memory, ending, expect_text, finish_events, in_memory, join, next_event, quiet, read_text,
     shut_down, start_lines, within,
 };
 use futures::{FutureExt, SinkExt};
 use tokio::io::DuplexStream;
-use wattle::{Builder, Event, Events, Initiator, Node, NotSent, Peer, Reason, WhenFull};
+use tokio_util::{
+    bytes::BytesMut,
+    codec::{Decoder, Encoder, LinesCodec, LinesCodecError},
+};
+use wattle::{Builder, Event, Events, Initiator, Node, NotSent, Peer, PeerSink, Reason, WhenFull};
 
 /// A node with one peer that reads nothing. The task is stuck in the middle of its first message; the
 /// queue is empty and has room for four.
@@ -172,6 +178,17 @@ async fn drop_oldest_keeps_what_came_last_and_what_is_being_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn many_losses_of_one_peer_are_one_report() {
+    let mut stuck = Stuck::under(WhenFull::DropNewest).await;
+    for n in 0..ROOM + 5_000 {
+        stuck.node.try_send_to(n.to_string(), stuck.peer).unwrap();
+    }
+    let event = next_event(&mut stuck.events).await;
+    assert!(matches!(event, Event::Dropped(_, 5_000)), "{event:?}");
+    stuck.expect_lines(0..ROOM).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_sink_can_have_a_policy_of_its_own_and_so_have_its_clones() {
     let mut stuck = Stuck::under(WhenFull::Wait).await;
     let oldest = stuck.node.outbound().when_full(WhenFull::DropOldest);
@@ -263,6 +280,60 @@ async fn a_flush_does_not_wait_for_what_was_dropped_and_not_resolve_before_what_
     } = stuck;
     drop((remote, outbound));
     finish_events(&node, events).await;
+}
+
+/// Encodes lines, and feeds more of them while it encodes the first.
+struct Feeding {
+    lines: LinesCodec,
+    more: Arc<Mutex<Option<PeerSink<String>>>>,
+}
+
+impl Decoder for Feeding {
+    type Item = String;
+    type Error = LinesCodecError;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<String>, LinesCodecError> {
+        self.lines.decode(src)
+    }
+}
+
+impl Encoder<String> for Feeding {
+    type Error = LinesCodecError;
+
+    fn encode(&mut self, line: String, dst: &mut BytesMut) -> Result<(), LinesCodecError> {
+        if let Some(mut more) = self.more.lock().unwrap().take() {
+            for n in 0..ROOM + 3 {
+                let fed = more.feed(n.to_string()).now_or_never();
+                fed.expect("it drops and doesn't wait").unwrap();
+            }
+        }
+        self.lines.encode(line, dst)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_encoded_and_not_written_is_not_flushed_by_what_is_dropped_behind_it() {
+    let more = Arc::new(Mutex::new(None));
+    let codec = {
+        let more = more.clone();
+        move |_| Feeding {
+            lines: LinesCodec::new(),
+            more: more.clone(),
+        }
+    };
+    let builder = room_for(ROOM as usize).when_full(WhenFull::DropOldest);
+    let (node, inbound) = within(builder.start(codec)).await.unwrap();
+    let (peer, mut remote) = join(&node, 1).await;
+    let mut sink = node.peer_sink(peer).unwrap();
+    *more.lock().unwrap() = Some(sink.clone());
+    within(sink.feed("first".to_owned())).await.unwrap();
+    quiet().await;
+    assert_eq!(node.peer_stats(peer).unwrap().dropped, 3);
+    assert!(sink.flush().now_or_never().is_none());
+    expect_text(&mut remote, "first\n3\n4\n5\n6\n").await;
+    within(sink.flush()).await.unwrap();
+    drop((remote, sink));
+    finish_events(&node, inbound.into_events()).await;
 }
 
 #[tokio::test(start_paused = true)]
