@@ -194,6 +194,7 @@ mod admission;
 mod budget;
 mod deadlines;
 mod inbound;
+mod incoming;
 mod meter;
 mod registry;
 
@@ -205,6 +206,7 @@ mod shutdown;
 mod spares;
 mod stats;
 mod sync;
+mod throttle;
 pub mod transport;
 mod waiters;
 
@@ -216,6 +218,8 @@ pub use error::{
     NotSent, PeerGone, Refusal, SendError, StartError,
 };
 pub use inbound::{Event, Events, Inbound};
+pub use incoming::{Incoming, Incomings};
+pub use ipnet::IpNet;
 pub use node::{Broadcast, Builder, Node};
 pub use outbound::{AsEncoded, Outbound, PeerSink, Weigher};
 pub use peer::{Peer, Side};

@@ -1,11 +1,20 @@
 //! Listening: accepts streams until it is told to stop, whatever goes wrong meanwhile.
 
-use std::{future::poll_fn, io, net::SocketAddr, time::Duration};
+use std::{
+    future::poll_fn,
+    io,
+    net::SocketAddr,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep};
-use tracing::warn;
+use tokio::time::sleep;
+use tracing::{trace, warn};
 
-use crate::transport::Acceptor;
+use crate::{
+    throttle::{Kind, Tell, Throttle},
+    transport::Acceptor,
+};
 
 /// The first pause after an error that is ours, doubled up to [`PAUSE_MOST`] while it lasts. Long
 /// enough for a descriptor to become free, short enough that nobody notices.
@@ -14,34 +23,48 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The longest pause; the kernel's backlog holds those who wait.
 const PAUSE_MOST: Duration = Duration::from_secs(1);
 
-/// An error that lasts is logged this often at most.
-const LOG_EVERY: Duration = Duration::from_secs(1);
+/// Who takes the streams that are accepted.
+pub(crate) trait Reception<S> {
+    /// Waits until there is room for another; only then is it accepted, so that no stream is ever in
+    /// nobody's hands.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Takes a stream that came from `addr`.
+    fn accepted(&mut self, stream: S, addr: SocketAddr);
+}
 
 /// Accepts for ever; to stop listening, drop the future.
 pub(crate) async fn accept<A: Acceptor>(
     mut acceptor: A,
-    mut accepted: impl FnMut(A::Stream, SocketAddr),
+    mut reception: impl Reception<A::Stream>,
+    throttle: &Throttle,
 ) {
     let mut pause = PAUSE;
-    let mut logged: Option<Instant> = None;
     loop {
+        poll_fn(|cx| reception.poll_ready(cx)).await;
         match poll_fn(|cx| acceptor.poll_accept(cx)).await {
             Ok((stream, addr)) => {
                 pause = PAUSE;
-                accepted(stream, addr);
+                reception.accepted(stream, addr);
             }
             Err(error) if is_of_the_stream(&error) => {}
             Err(error) => {
-                if logged.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-                    logged = Some(Instant::now());
-                    // In quotes: a transport may tell in it what a remote sent.
-                    let error = error.to_string();
-                    warn!(?error, "can't accept connections, trying again");
-                }
+                complain(&error, throttle);
                 sleep(pause).await;
                 pause = PAUSE_MOST.min(2 * pause);
             }
         }
+    }
+}
+
+fn complain(error: &io::Error, throttle: &Throttle) {
+    // In quotes: a transport may tell in it what a remote sent.
+    let error = error.to_string();
+    match throttle.pass(Kind::AcceptFailed) {
+        Some(Tell { suppressed }) => {
+            warn!(?error, suppressed, "can't accept connections, trying again");
+        }
+        None => trace!(?error, "can't accept connections, trying again"),
     }
 }
 

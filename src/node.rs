@@ -14,7 +14,7 @@ use crate::{
     config::WhenFull,
     dialer,
     disconnect::Disconnect,
-    error::{AdoptError, ConnectError, ListenError, NotSent, SendError},
+    error::{AdoptError, ConnectError, NotSent, SendError},
     outbound::{Ending, Offered, Order, Outbound, PeerSink, Push, Queue, Routes},
     peer::{Peer, Side},
     shutdown::ShutdownReport,
@@ -24,10 +24,12 @@ use crate::{
 
 mod builder;
 mod core;
+mod listening;
+mod reception;
 mod session;
 mod wiring;
 
-use self::core::{Core, Listening, Wires};
+use self::core::{Core, Wires};
 pub use builder::Builder;
 
 /// A handle to a node: listen, connect, send, disconnect, look, shut down.
@@ -74,58 +76,7 @@ impl<Out: Send + 'static> Node<Out> {
 
     /// Who may come in: limits, bans, the filter; all changeable while the node runs.
     pub fn admission(&self) -> Admission {
-        self.core().admission.clone()
-    }
-
-    /// The first address that the node listens on, with its real port; `None` if it doesn't.
-    pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.core().listening().first().copied()
-    }
-
-    /// All addresses that the node listens on.
-    pub fn local_addrs(&self) -> Vec<SocketAddr> {
-        self.core().listening()
-    }
-
-    /// Listens on one more address, and tells it with its real port. A name that has several
-    /// addresses stands for the first that can be bound.
-    ///
-    /// # Errors
-    ///
-    /// The address can't be resolved or bound, or the node is shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// When dropped, the node doesn't listen there.
-    pub async fn listen(&self, addr: impl ToSocketAddrs) -> Result<SocketAddr, ListenError> {
-        let mut last = ListenError::Resolve(io::ErrorKind::NotFound.into());
-        for addr in lookup_host(addr).await.map_err(ListenError::Resolve)? {
-            match self.handle.wiring.clone().listen(addr).await {
-                Ok(addr) => return Ok(addr),
-                Err(ListenError::ShutDown) => return Err(ListenError::ShutDown),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
-    }
-
-    /// Stops listening on all addresses; connections stay. Resolves when the sockets are closed, and
-    /// says whether there were any.
-    ///
-    /// # Cancel safety
-    ///
-    /// When dropped after its first poll, the listening still stops.
-    pub async fn stop_listening(&self) -> bool {
-        let listeners = self.core().listeners.lock().clone();
-        for listener in &listeners {
-            listener.stop.cancel();
-        }
-        for listener in &listeners {
-            listener.closed.cancelled().await;
-        }
-        let still_open = |listener: &Listening| !listener.closed.is_cancelled();
-        self.core().listeners.lock().retain(still_open);
-        !listeners.is_empty()
+        self.core().admission.handle()
     }
 
     /// Connects to an address: dials, shakes hands, and resolves when the connection is there to be
@@ -173,7 +124,7 @@ impl<Out: Send + 'static> Node<Out> {
             return Err(ConnectError::SelfConnect(addr));
         }
         // A full node doesn't dial; the stream is then admitted as any that is adopted.
-        let permit = core.admission.admit().map_err(ConnectError::Limit)?;
+        let permit = core.admission.admit_own().map_err(ConnectError::Limit)?;
         let stream = core.dial(addr, socket.connect(addr)).await?;
         drop(permit);
         self.adopt(stream, addr, Side::Dialer)

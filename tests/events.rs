@@ -91,6 +91,7 @@ async fn under_a_limit_every_connection_is_either_told_or_refused() {
     const VISITORS: u64 = 16;
     const VISITS: u64 = 100;
     let few = Node::builder().max_connections(4).max_pending(4);
+    let few = few.pending_for_dialing(0);
     let (node, inbound) = start_lines(few.listen("127.0.0.1:0")).await;
     let mut events = inbound.into_events();
     let addr = node.local_addr().unwrap();

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    net::SocketAddr,
     num::NonZeroU32,
     sync::{
         Arc,
@@ -10,11 +11,13 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use tokio_util::codec::{Decoder, Encoder};
 use tracing::info_span;
 
 use super::{Handle, Node, core::Core, wiring::Wiring};
 use crate::{
+    admission::Rules,
     config::{AcceptRate, Config, Dependent, WhenFull},
     disconnect::BoxError,
     error::{ListenError, StartError},
@@ -48,6 +51,7 @@ pub struct Builder<T = Tcp, W = AsEncoded> {
     config: Config,
     given: Dependent,
     listen: Vec<String>,
+    rules: Rules,
     transport: T,
     weigher: W,
 }
@@ -58,6 +62,7 @@ impl Builder<Tcp> {
             config: Config::default(),
             given: Dependent::default(),
             listen: Vec::new(),
+            rules: Rules::default(),
             transport: Tcp::new(),
             weigher: AsEncoded,
         }
@@ -85,6 +90,7 @@ impl<T: Transport, W> Builder<T, W> {
             config: self.config,
             given: self.given,
             listen: self.listen,
+            rules: self.rules,
             transport,
             weigher: self.weigher,
         }
@@ -103,6 +109,7 @@ impl<T: Transport, W> Builder<T, W> {
             config: self.config,
             given: self.given,
             listen: self.listen,
+            rules: self.rules,
             transport: self.transport,
             weigher,
         }
@@ -178,6 +185,27 @@ impl<T: Transport, W> Builder<T, W> {
     /// in the time `per`, evenly. Those beyond are refused. No such limit by default.
     pub fn accept_rate(mut self, connections: NonZeroU32, per: Duration) -> Self {
         self.config.limits.accept_rate = Some(AcceptRate { connections, per });
+        self
+    }
+
+    /// Bans an address or a subnet, for a time from the start of the node on, or for ever (`None`); see
+    /// [`Admission::ban`](crate::Admission::ban). May be called several times.
+    pub fn ban(mut self, net: impl Into<IpNet>, time: impl Into<Option<Duration>>) -> Self {
+        self.rules.bans.push((net.into(), time.into()));
+        self
+    }
+
+    /// Exempts an address or a subnet from the limits; see
+    /// [`Admission::bypass`](crate::Admission::bypass). May be called several times.
+    pub fn bypass(mut self, net: impl Into<IpNet>) -> Self {
+        self.rules.bypass.push(net.into());
+        self
+    }
+
+    /// Refuses the connections from addresses that the filter returns `false` for; see
+    /// [`Admission::set_filter`](crate::Admission::set_filter). It must not block.
+    pub fn filter(mut self, filter: impl Fn(SocketAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.rules.filter = Some(Arc::new(filter));
         self
     }
 
@@ -357,12 +385,9 @@ impl<T: Transport, W> Builder<T, W> {
             Some(name) => info_span!(parent: None, "node", name),
             None => info_span!(parent: None, "node", name = next_number()),
         };
-        let weigher = own_weigher(self.weigher);
-        let wiring = Wiring::new(
-            Core::new(self.config, weigher, span),
-            self.transport,
-            protocol,
-        );
+        let core = Core::new(self.config, own_weigher(self.weigher), span);
+        core.admission.apply(self.rules);
+        let wiring = Wiring::new(core, self.transport, protocol);
         let hub = wiring.hub();
         let node = Node {
             handle: Arc::new(Handle {
@@ -392,6 +417,7 @@ impl<T: fmt::Debug, W> fmt::Debug for Builder<T, W> {
         f.debug_struct("Builder")
             .field("config", &self.config)
             .field("listen", &self.listen)
+            .field("rules", &self.rules)
             .field("transport", &self.transport)
             .finish_non_exhaustive()
     }

@@ -13,17 +13,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug};
 
 use crate::{
-    admission::Admission,
+    admission::Gate,
     budget::Budget,
     config::Config,
     dialer,
     error::{ConnectError, ListenError},
+    incoming::Incomings,
     outbound::{Common, Order, Queue, Weigher},
     peer::{Peer, Side},
     registry::Registry,
     shutdown::{Shutdown, ShutdownReport},
     stats::Stats,
     sync::Mutex,
+    throttle::Throttle,
 };
 
 /// What a node knows about itself.
@@ -32,12 +34,13 @@ pub(crate) struct Core<Out> {
     pub(crate) config: Config,
     pub(crate) span: Span,
     pub(crate) registry: Arc<Registry<Arc<Queue<Out>>>>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: Gate,
     pub(crate) shutdown: Shutdown,
     /// What the outbound queues have in common.
     pub(crate) outbound: Arc<Common<Out>>,
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) listeners: Mutex<Vec<Listening>>,
+    pub(crate) throttle: Throttle,
     started: Instant,
     /// What has ended, and what belongs to no connection.
     totals: Mutex<Stats>,
@@ -61,11 +64,12 @@ impl<Out> Core<Out> {
         let when_full = config.session.when_full;
         Self {
             registry: Arc::new(Registry::new()),
-            admission: Admission::new(config.limits),
+            admission: Gate::new(config.limits),
             shutdown: Shutdown::default(),
             outbound: Arc::new(Common::new(when_full, weigher, budget.clone())),
             budget,
             listeners: Mutex::new(Vec::new()),
+            throttle: Throttle::new(),
             started: Instant::now(),
             totals: Mutex::new(Stats::default()),
             at_shutdown: OnceLock::new(),
@@ -148,6 +152,10 @@ pub(crate) trait Wires<Out>: Send + Sync {
         self: Arc<Self>,
         addr: SocketAddr,
     ) -> BoxFuture<'static, Result<SocketAddr, ListenError>>;
+    fn listen_incoming(
+        self: Arc<Self>,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<Incomings, ListenError>>;
     fn connect(self: Arc<Self>, addr: SocketAddr)
     -> BoxFuture<'static, Result<Peer, ConnectError>>;
     /// `stream` is an `Option<S>` that holds a stream; it is taken if the transport has such streams

@@ -8,14 +8,12 @@ use std::{
 };
 
 use futures::future::{BoxFuture, FutureExt};
-use tokio_util::{
-    codec::{Decoder, Encoder, Framed},
-    sync::CancellationToken,
-};
-use tracing::{Instrument, Span, debug, debug_span};
+use tokio_util::codec::{Decoder, Encoder, Framed};
+use tracing::{Instrument, Span, debug, debug_span, trace};
 
 use super::{
-    core::{Core, Listening, Wires},
+    core::{Core, Wires},
+    reception::{Ask, Welcome},
     session::{Farewell, Session},
 };
 use crate::{
@@ -23,13 +21,14 @@ use crate::{
     connection::Connection,
     dialer,
     disconnect::{BoxError, panic_message},
-    error::{ConnectError, HandshakeError, ListenError, Refusal},
+    error::{ConnectError, HandshakeError, ListenError},
     inbound::{Event, Hub},
-    listener,
+    incoming::{self, Incomings},
     outbound::Queue,
     peer::{Peer, Side},
     protocol::Protocol,
-    transport::{Acceptor, Transport},
+    throttle::{Kind, Tell},
+    transport::Transport,
 };
 
 /// A node's parts together. Its tasks share it; no handle is in it, so none keeps it alive.
@@ -37,9 +36,9 @@ pub(crate) struct Wiring<T, P: Protocol<T::Stream>, Out>
 where
     T: Transport,
 {
-    core: Arc<Core<Out>>,
-    hub: Arc<Hub<Item<T, P>>>,
-    transport: T,
+    pub(super) core: Arc<Core<Out>>,
+    pub(super) hub: Arc<Hub<Item<T, P>>>,
+    pub(super) transport: T,
     protocol: P,
 }
 
@@ -79,33 +78,8 @@ where
         )
     }
 
-    /// Listener → admission → handshake, in a task of its own so that a silent remote holds up
-    /// nobody else.
-    fn accepted(self: &Arc<Self>, stream: T::Stream, addr: SocketAddr) {
-        let permit = match self.core.admission.admit() {
-            Ok(permit) => permit,
-            Err(limit) => {
-                let refusal = Refusal::Limit(limit);
-                debug!(%addr, %refusal, "refused");
-                self.core.count(|stats| stats.add_refusal(&refusal));
-                self.hub.notify(Event::Refused(addr, refusal));
-                return;
-            }
-        };
-        let peer = Peer::next(addr, Side::Listener);
-        let wiring = self.clone();
-        let welcome = async move {
-            if let Err(ConnectError::Handshake { source, .. }) =
-                wiring.join(stream, peer, permit).await
-            {
-                wiring.hub.notify(Event::HandshakeFailed(peer, source));
-            }
-        };
-        self.core.shutdown.spawn(welcome);
-    }
-
     /// Handshake → session.
-    async fn join(
+    pub(super) async fn join(
         self: &Arc<Self>,
         stream: T::Stream,
         peer: Peer,
@@ -115,11 +89,20 @@ where
         match self.handshake(stream, peer).instrument(span.clone()).await {
             Ok(framed) => self.establish(framed, peer, permit, span),
             Err(source) => {
-                let error = source.to_string();
-                debug!(parent: &span, ?error, "handshake failed");
+                self.tell_of_failed_handshake(&source, peer.side(), &span);
                 self.core.count(|stats| stats.add_failed_handshake(&source));
                 Err(ConnectError::Handshake { peer, source })
             }
+        }
+    }
+
+    fn tell_of_failed_handshake(&self, error: &HandshakeError, side: Side, span: &Span) {
+        let error = error.to_string();
+        match self.core.throttle.pass(Kind::HandshakeFailed(side)) {
+            Some(Tell { suppressed }) => {
+                debug!(parent: span, ?error, suppressed, "handshake failed");
+            }
+            None => trace!(parent: span, ?error, "handshake failed"),
         }
     }
 
@@ -188,7 +171,7 @@ where
         } else {
             Some(core.registry.dial(addr)?)
         };
-        let permit = core.admission.admit().map_err(ConnectError::Limit)?;
+        let permit = core.admission.admit_own().map_err(ConnectError::Limit)?;
         let stream = core.dial(addr, self.transport.connect(addr)).await?;
         self.join(stream, Peer::next(addr, Side::Dialer), permit)
             .await
@@ -211,26 +194,24 @@ where
         addr: SocketAddr,
     ) -> BoxFuture<'static, Result<SocketAddr, ListenError>> {
         Box::pin(async move {
-            let failed = |source| ListenError::Io { addr, source };
-            let acceptor = self.transport.bind(addr).await.map_err(failed)?;
-            let addr = acceptor.local_addr().map_err(failed)?;
-            let _entered = self.core.shutdown.enter().ok_or(ListenError::ShutDown)?;
-            let stop = self.core.shutdown.child_token();
-            let closed = CancellationToken::new();
-            let (wiring, stopped, is_closed) = (self.clone(), stop.clone(), closed.clone());
-            let accept = async move {
-                let _closed = is_closed.drop_guard();
-                let accepted = |stream, addr| wiring.accepted(stream, addr);
-                let accept = listener::accept(acceptor, accepted);
-                stopped.run_until_cancelled(accept).await;
-                debug!(%addr, "stopped listening");
-            };
-            debug!(parent: &self.core.span, %addr, "listening");
-            let accept = accept.instrument(self.core.span.clone());
-            self.core.shutdown.spawn(accept);
-            let mut listeners = self.core.listeners.lock();
-            listeners.push(Listening { addr, stop, closed });
+            let (acceptor, listening) = self.bind(addr).await?;
+            let addr = listening.addr;
+            let reception = Welcome(self.clone());
+            self.attend(acceptor, listening, reception)?;
             Ok(addr)
+        })
+    }
+
+    fn listen_incoming(
+        self: Arc<Self>,
+        addr: SocketAddr,
+    ) -> BoxFuture<'static, Result<Incomings, ListenError>> {
+        Box::pin(async move {
+            let (acceptor, listening) = self.bind(addr).await?;
+            let (queue, incomings) = incoming::queue(listening.addr, listening.stop.clone());
+            let reception = Ask::new(self.clone(), listening.addr, queue);
+            self.attend(acceptor, listening, reception)?;
+            Ok(incomings)
         })
     }
 
@@ -258,7 +239,11 @@ where
                     got: name,
                 });
             };
-            let permit = self.core.admission.admit().map_err(ConnectError::Limit)?;
+            let permit = self
+                .core
+                .admission
+                .admit_own()
+                .map_err(ConnectError::Limit)?;
             match stream.take() {
                 Some(stream) => self.join(stream, Peer::next(addr, side), permit).await,
                 None => Err(ConnectError::ShutDown),
