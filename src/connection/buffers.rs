@@ -33,14 +33,16 @@ const BLOCK_FOR_LARGE: usize = 16 * 1024;
 /// A read into less room than this isn't worth its system call.
 const READ_LEAST: usize = 2 * 1024;
 
-/// The beginning of a frame up to this size is moved out of its block while the connection waits for
-/// the rest, so that a remote that never sends it doesn't hold the block.
-const MOVE_MOST: usize = 1024;
+/// The beginning of a frame is moved out of its block while the connection waits for the rest, if it
+/// would fill less than one part in so many: a remote that never sends the rest holds no more than so many
+/// times what it has sent. To move more would cost more than it gives back, as what comes next is
+/// read into a block again, behind a copy of what was moved.
+const MOVE_BELOW: usize = 4;
 
 /// What a write buffer begins with; it grows to the write boundary and is lent again at that size.
 const WRITE_BLOCK: usize = 8 * 1024;
 
-/// A write buffer that has grown beyond this isn't kept.
+/// A buffer that has grown beyond this isn't lent again.
 const KEEP_MOST: usize = 256 * 1024;
 
 type Spare = LocalKey<Cell<BytesMut>>;
@@ -68,14 +70,17 @@ impl Messages {
     }
 }
 
-/// Makes sure that there is room to read into.
+/// Makes sure that there is room to read into. A frame of which more has come than is moved grows in
+/// a buffer of its own.
 pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
-    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() > MOVE_MOST {
+    let (block, spare) = messages.block();
+    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() >= block / MOVE_BELOW {
         return;
     }
-    let (block, spare) = messages.block();
     let mut lent = spare.take();
-    if !lent.try_reclaim(block) && lent.capacity() < READ_LEAST + buffer.len() {
+    let used_up = !lent.try_reclaim(block) && lent.capacity() < READ_LEAST + buffer.len();
+    // What was kept may have been the end of a larger one.
+    if used_up || lent.capacity() > KEEP_MOST {
         lent = BytesMut::with_capacity(block);
     }
     lent.extend_from_slice(buffer);
@@ -85,8 +90,10 @@ pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
 /// Takes a block back that the connection would only hold while it waits.
 pub(super) fn return_read(buffer: &mut BytesMut, messages: Messages) {
     let (block, spare) = messages.block();
-    // A larger one was reserved by the codec, for a frame that has begun.
-    if buffer.len() > MOVE_MOST || (!buffer.is_empty() && buffer.capacity() > block) {
+    // A larger one has been reserved by the codec for a frame that has begun, or has grown with it: the
+    // cap on frames bounds it.
+    let grown = !buffer.is_empty() && buffer.capacity() > block;
+    if grown || buffer.len() >= block / MOVE_BELOW {
         return;
     }
     let begun = BytesMut::from(&buffer[..]);

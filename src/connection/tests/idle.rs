@@ -57,6 +57,50 @@ fn a_frame_that_is_half_there_keeps_its_buffer_and_no_other() {
     assert_eq!(connection.framed.write_buffer().capacity(), 0);
 }
 
+/// For sizes up to a block of ours and beyond, in a block that is new or has been used already.
+#[test]
+fn a_frame_that_has_begun_holds_a_few_times_what_came_of_it_at_most() {
+    let sizes = [
+        1, 100, 1025, 2048, 4096, 10_000, 16_383, 16_384, 40_000, 200_000,
+    ];
+    for (size, before) in sizes.into_iter().flat_map(|size| [(size, 0), (size, 9)]) {
+        let mut fixture = Fixture::new();
+        let (text, lines) = lines(before);
+        fixture.script.data(text + &"x".repeat(size));
+        fixture.settle_pending();
+        assert_eq!(fixture.received(), lines);
+        let buffer = fixture.task.inner.framed.read_buffer_mut();
+        assert_eq!(buffer.len(), size);
+        let held = buffer.capacity();
+        assert!(held <= 4 * size, "{held} bytes for {size}");
+        // Nor the block that it has come in.
+        assert!(size >= 16_384 || !buffer.try_reclaim(64 * 1024 - size));
+
+        fixture.script.data("y\nz");
+        fixture.settle_pending();
+        assert_eq!(fixture.received(), ["x".repeat(size) + "y"]);
+        assert_eq!(&fixture.task.inner.framed.read_buffer()[..], b"z");
+    }
+}
+
+#[test]
+fn a_buffer_that_has_grown_much_is_not_lent_again() {
+    let after_a_line_of = |size: usize| {
+        let mut fixture = Fixture::new();
+        fixture.script.data("x".repeat(size) + "\n");
+        fixture.settle_pending();
+        assert_eq!(fixture.received().len(), 1);
+        fixture
+    };
+    // A little is left of it, which is kept.
+    after_a_line_of((1 << 20) - 10_000);
+    let mut fixture = after_a_line_of(20_000);
+    fixture.script.data("begun");
+    fixture.settle_pending();
+    let held = fixture.task.inner.framed.read_buffer().capacity();
+    assert!(held <= 256 * 1024, "{held} bytes");
+}
+
 #[test]
 fn a_connection_whose_remote_has_ended_its_side_holds_no_buffers() {
     let mut fixture = Fixture::with(SessionConfig {
