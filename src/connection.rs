@@ -37,7 +37,7 @@ use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use crate::{
     config::SessionConfig,
-    deadlines::{Activity, Deadline, Deadlines},
+    deadlines::{Activity, Begun, Deadline, Deadlines},
     disconnect::{BoxError, Disconnect, Reason, Timeout},
     inbound::Producer,
     meter::Meter,
@@ -152,7 +152,7 @@ where
             queue,
             allow_half_open: config.allow_half_open,
             drain_timeout: config.drain_timeout,
-            deadlines: Deadlines::new(config.idle_timeout, config.write_timeout),
+            deadlines: Deadlines::new(&config),
             waker: None,
             closing: None,
             broken: None,
@@ -247,18 +247,7 @@ where
             let done = self.done();
             self.queue.publish(done);
         }
-        let (received, sent) = (
-            self.framed.get_ref().received(),
-            self.framed.get_ref().sent(),
-        );
-        // Of a remote that has ended its side, what it takes is all there is to see.
-        let half_open = matches!(self.reading, Reading::Ended) && !self.write_stalled;
-        let activity = Activity {
-            reading: self.read_starved || half_open,
-            received: if half_open { received + sent } else { received },
-            writing: self.write_stalled,
-            sent,
-        };
+        let activity = self.activity();
         let deadline = ready!(self.deadlines.poll(cx, activity));
         let closing = self.closing.as_ref().map(|closing| &closing.disconnect);
         let disconnect = match (deadline, closing.or(self.broken.as_ref())) {
@@ -266,10 +255,41 @@ where
                 drain_timed_out: true,
                 ..disconnect.clone()
             },
+            (Deadline::Frame, _) => Disconnect::library(Reason::TimedOut(Timeout::Frame)),
             (Deadline::Idle, _) => Disconnect::library(Reason::TimedOut(Timeout::Idle)),
             _ => Disconnect::library(Reason::TimedOut(Timeout::Write)),
         };
         Poll::Ready(self.ended(disconnect))
+    }
+
+    fn activity(&self) -> Activity {
+        let (received, sent) = (
+            self.framed.get_ref().received(),
+            self.framed.get_ref().sent(),
+        );
+        let activity = Activity {
+            reading: self.read_starved,
+            received,
+            frame: None,
+            writing: self.write_stalled,
+            sent,
+        };
+        match self.reading {
+            Reading::Open if received > self.frame_start => Activity {
+                frame: Some(Begun {
+                    number: self.messages_in,
+                    bytes: received - self.frame_start,
+                }),
+                ..activity
+            },
+            Reading::Open => activity,
+            // Of a remote that has ended its side, what it takes is all there is to see.
+            Reading::Ended => Activity {
+                reading: !self.write_stalled,
+                received: received + sent,
+                ..activity
+            },
+        }
     }
 
     /// Tells the last figures.

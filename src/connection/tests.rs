@@ -5,6 +5,7 @@ mod deadlines;
 mod idle;
 mod reading;
 mod script;
+mod stopwatch;
 mod waking;
 mod writing;
 
@@ -18,7 +19,7 @@ use std::{
 use bytes::{BufMut, BytesMut};
 use futures::stream::Stream;
 use futures_test::task::{AwokenCount, new_count_waker};
-use tokio_util::codec::{Decoder, Encoder, Framed};
+use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use self::script::{Script, Scripted};
 use super::Connection;
@@ -114,10 +115,10 @@ impl<T> Polled<T> {
 }
 
 /// A connection between a scripted stream and a reader.
-struct Fixture {
+struct Fixture<C: Decoder<Item = String> = Text> {
     script: Script,
     queue: Arc<Queue<String>>,
-    task: Polled<Connection<Scripted, Text, String>>,
+    task: Polled<Connection<Scripted, C, String>>,
     reader: Option<Polled<Events<String>>>,
     hub: Arc<Hub<String>>,
     _ender: Ender<String>,
@@ -145,6 +146,20 @@ impl Fixture {
     }
 
     fn with(config: SessionConfig) -> Self {
+        Self::speaking(Text::default(), config)
+    }
+}
+
+impl<C> Fixture<C>
+where
+    C: Decoder<Item = String, Error = io::Error> + Encoder<String, Error = io::Error>,
+{
+    fn speaking(codec: C, config: SessionConfig) -> Self {
+        Self::left_with(b"", codec, config)
+    }
+
+    /// One whose handshake has left these bytes.
+    fn left_with(left: &[u8], codec: C, config: SessionConfig) -> Self {
         let script = Script::default();
         let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Listener);
         let hub = Hub::new();
@@ -152,7 +167,9 @@ impl Fixture {
             .open(peer, config.inbound, None)
             .expect("it is accepting");
         let queue = Arc::new(Queue::new(peer, config.outbound, Arc::default()));
-        let framed = Framed::new(script.stream(), Text::default());
+        let mut parts = FramedParts::new::<String>(script.stream(), codec);
+        parts.read_buf.extend_from_slice(left);
+        let framed = Framed::from_parts(parts);
         let connection = Connection::new(framed, producer, queue.clone(), config);
         let reader = Inbound::new(hub.clone(), Arc::new(())).into_events();
         Self {
