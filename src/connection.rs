@@ -87,6 +87,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     consumed: u64,
     /// The same at the last message: where the frame begins that is being read.
     frame_start: u64,
+    /// How far from there it may go.
+    max_frame: u64,
     /// What the messages of the last batch were.
     receiving: Messages,
 
@@ -162,6 +164,7 @@ where
             batches_in: 0,
             consumed: 0,
             frame_start: 0,
+            max_frame: config.max_frame_bytes.map_or(u64::MAX, |max| max as u64),
             receiving: Messages::Small,
             batch: VecDeque::new(),
             encoding: true,
@@ -237,6 +240,8 @@ where
     fn begin_closing(&mut self, disconnect: Disconnect) {
         self.queue.close();
         self.deadlines.drain_within(self.drain_timeout);
+        // What comes now belongs to no frame.
+        self.framed.get_mut().read_until(u64::MAX);
         self.closing.get_or_insert_with(|| Closing::new(disconnect));
     }
 

@@ -3,6 +3,10 @@
 //! A `Framed` turns every error into its codec's and hides the end of the stream in it. The meter
 //! sits below and remembers: whether an error was the stream's, and whether the stream had ended.
 //! What the codec has consumed is `received` less what is still in the read buffer.
+//!
+//! A `Framed` also reads on for as long as its codec wants more and there is some. So it is the meter
+//! that says when a frame has had enough: it is only asked for bytes when the codec has said of all
+//! that came before that they aren't a whole frame.
 
 use std::{
     io,
@@ -18,7 +22,11 @@ pub(crate) struct Meter<S> {
     stream: S,
     received: u64,
     sent: u64,
+    /// When more than this was received, no more is read.
+    read_until: u64,
     ended: bool,
+    /// Whether something wasn't read because of that.
+    refused: bool,
     error: Option<Arc<io::Error>>,
 }
 
@@ -29,7 +37,9 @@ impl<S> Meter<S> {
             stream,
             received: received as u64,
             sent: 0,
+            read_until: u64::MAX,
             ended: false,
+            refused: false,
             error: None,
         }
     }
@@ -47,6 +57,17 @@ impl<S> Meter<S> {
     /// Whether the remote has ended its side.
     pub(crate) fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Refuses to read when more than this was received by then. A read that is let through may
+    /// bring more, as much as there is room for: who knows where a frame ends before it's there?
+    pub(crate) fn read_until(&mut self, received: u64) {
+        self.read_until = received;
+    }
+
+    /// Whether it has refused to read on.
+    pub(crate) fn refused(&self) -> bool {
+        self.refused
     }
 
     /// The error of the stream behind the codec's error, if it was one.
@@ -80,6 +101,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Meter<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.received > self.read_until {
+            self.refused = true;
+            // Whatever the codec makes of it, it only has to end the reading.
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
         match result {

@@ -27,6 +27,13 @@ const BATCH_MESSAGES: usize = 256;
 /// The same in bytes; a batch should still be in the cache when the consumer gets it.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// Why decoding what was read goes no further.
+enum Failed<E> {
+    Decode(E),
+    /// The frame of the message had so many bytes.
+    TooLarge(u64),
+}
+
 impl<Io, C, Out> Connection<Io, C, Out>
 where
     Io: ByteStream,
@@ -64,10 +71,13 @@ where
         let most_messages = BATCH_MESSAGES.min(bounds.messages);
         let most_bytes = self.consumed + BATCH_BYTES.min(bounds.bytes) as u64;
         while self.inbound.pushed() < most_messages && self.frame_start < most_bytes {
+            let frame_end = self.frame_start.saturating_add(self.max_frame);
+            self.framed.get_mut().read_until(frame_end);
             match Pin::new(&mut self.framed).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
-                    self.frame_start = self.consumed_now();
-                    self.inbound.push(message);
+                    if let Err(bytes) = self.take_in(message, self.consumed_now()) {
+                        return self.frame_too_large(bytes);
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => return self.read_failed(error.into()),
                 Poll::Ready(None) => return self.read_ended(),
@@ -76,11 +86,26 @@ where
                     return Step::Wait;
                 }
             }
-            if let Err(error) = self.decode_buffered(most_messages, most_bytes) {
-                return self.read_failed(error.into());
+            match self.decode_buffered(most_messages, most_bytes) {
+                Ok(()) => {}
+                Err(Failed::Decode(error)) => return self.read_failed(error.into()),
+                Err(Failed::TooLarge(bytes)) => return self.frame_too_large(bytes),
             }
         }
         Step::Again
+    }
+
+    /// Puts a message into the batch, unless its frame was too large; so many bytes were consumed by
+    /// then. That the frame wasn't noticed on its way in, as it came all at once, makes no difference.
+    #[inline]
+    fn take_in(&mut self, message: C::Item, consumed: u64) -> Result<(), u64> {
+        let bytes = consumed.saturating_sub(self.frame_start);
+        if bytes > self.max_frame {
+            return Err(bytes);
+        }
+        self.frame_start = consumed;
+        self.inbound.push(message);
+        Ok(())
     }
 
     /// Decodes what came along with a message, by the codec alone. The `Framed` asks the codec once
@@ -90,7 +115,7 @@ where
         &mut self,
         most_messages: usize,
         most_bytes: u64,
-    ) -> Result<(), <C as Decoder>::Error> {
+    ) -> Result<(), Failed<<C as Decoder>::Error>> {
         let meter = self.framed.get_ref();
         if self.receiving == Messages::Large || meter.ended() {
             return Ok(());
@@ -104,12 +129,15 @@ where
         {
             match self.framed.codec_mut().decode(&mut buffer) {
                 Ok(Some(message)) => {
-                    self.frame_start = received.saturating_sub(buffer.len() as u64);
-                    self.inbound.push(message);
+                    let consumed = received.saturating_sub(buffer.len() as u64);
+                    if let Err(bytes) = self.take_in(message, consumed) {
+                        decoded = Err(Failed::TooLarge(bytes));
+                        break;
+                    }
                 }
                 Ok(None) => break,
                 Err(error) => {
-                    decoded = Err(error);
+                    decoded = Err(Failed::Decode(error));
                     break;
                 }
             }
@@ -128,6 +156,16 @@ where
     /// Bytes that came and belong to no message yet.
     fn inside_frame(&self) -> usize {
         (self.framed.get_ref().received() - self.frame_start) as usize
+    }
+
+    /// As an error of the codec's, it leaves the other direction intact.
+    #[cold]
+    fn frame_too_large(&mut self, bytes: u64) -> Step {
+        self.reading = Reading::Ended;
+        Step::Close(Disconnect::library(Reason::FrameTooLarge {
+            bytes: bytes as usize,
+            max: self.max_frame as usize,
+        }))
     }
 
     fn hand_over(&mut self) {
@@ -155,14 +193,18 @@ where
     /// leaves the other direction intact: what is queued, answers to what came before, is still written.
     fn read_failed(&mut self, error: BoxError) -> Step {
         self.reading = Reading::Ended;
+        let inside_frame = self.inside_frame();
         let meter = self.framed.get_mut();
+        if meter.refused() {
+            return self.frame_too_large(inside_frame as u64);
+        }
         if let Some(io) = meter.take_error() {
             return Step::End(Disconnect::from_io(io));
         }
         // Decoding goes before reading on, so an error after the end is about what is left over.
         Step::Close(if meter.ended() {
             Disconnect::remote(Reason::EndInsideFrame {
-                buffered: self.inside_frame(),
+                buffered: inside_frame,
                 source: error.into(),
             })
         } else {

@@ -2,6 +2,7 @@
 
 mod closing;
 mod deadlines;
+mod frames;
 mod idle;
 mod reading;
 mod script;

@@ -8,7 +8,10 @@ use crate::outbound::Order;
 /// How it ends when our side can't read on while two messages are queued; asserts that both are
 /// written all the same, and nothing more is taken.
 fn ended_with_two_queued(reading_ends: impl FnOnce(&Fixture)) -> Disconnect {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::with(SessionConfig {
+        max_frame_bytes: Some(8),
+        ..without_deadlines()
+    });
     fixture.script.takes(0);
     fixture.push("a");
     fixture.settle_pending();
@@ -42,6 +45,32 @@ async fn an_end_of_stream_lets_what_is_queued_be_written() {
 async fn a_decode_error_lets_what_is_queued_be_written() {
     let ended = ended_with_two_queued(|fixture| fixture.script.data("last\n!\nnever\n"));
     assert_ended!(ended, Reason::Decode(_), Library);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_too_large_lets_what_is_queued_be_written() {
+    let whole = ended_with_two_queued(|fixture| fixture.script.data("last\nlong line\nnever\n"));
+    assert_ended!(whole, Reason::FrameTooLarge { bytes: 10, max: 8 }, Library);
+    let begun = ended_with_two_queued(|fixture| fixture.script.data("last\nlong line"));
+    assert_ended!(begun, Reason::FrameTooLarge { bytes: 9, max: 8 }, Library);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_it_is_closed_belongs_to_no_frame() {
+    let mut fixture = Fixture::with(SessionConfig {
+        max_frame_bytes: Some(8),
+        ..without_deadlines()
+    });
+    fixture.script.data("begun");
+    fixture.settle_pending();
+    fixture.queue.order(Order::Disconnect);
+    fixture.settle_pending();
+    for _ in 0..10 {
+        fixture.script.data("and more of it");
+        fixture.settle_pending();
+    }
+    fixture.script.eof();
+    assert_ended!(fixture.settle_ended(), Reason::Disconnected, Local);
 }
 
 #[tokio::test(start_paused = true)]
