@@ -26,6 +26,7 @@ use std::{
     collections::VecDeque,
     fmt,
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
@@ -112,6 +113,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
 #[derive(Debug, Clone, Copy)]
 enum Reading {
     Open,
+    /// What came can't be decoded; what comes is thrown away.
+    Failed,
     Ended,
 }
 
@@ -240,7 +243,8 @@ where
     fn begin_closing(&mut self, disconnect: Disconnect) {
         self.queue.close();
         self.deadlines.drain_within(self.drain_timeout);
-        // What comes now belongs to no frame.
+        // What has begun will not be decoded, and what comes now belongs to no frame.
+        drop(mem::take(self.framed.read_buffer_mut()));
         self.framed.get_mut().read_until(u64::MAX);
         self.closing.get_or_insert_with(|| Closing::new(disconnect));
     }
@@ -289,7 +293,7 @@ where
             },
             Reading::Open => activity,
             // Of a remote that has ended its side, what it takes is all there is to see.
-            Reading::Ended => Activity {
+            Reading::Failed | Reading::Ended => Activity {
                 reading: !self.write_stalled,
                 received: received + sent,
                 ..activity

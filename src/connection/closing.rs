@@ -7,8 +7,10 @@
 //! ```
 //!
 //! What comes in meanwhile is read and thrown away: two nodes that close at the same time must not
-//! wait for each other, and a socket that is closed with unread bytes makes the operating system
-//! reset the connection, which can destroy what the remote hasn't read yet.
+//! wait for each other, a remote that writes all it has before it reads must get to reading, and a
+//! socket that is closed with unread bytes makes the operating system reset the connection, which can
+//! destroy what the remote hasn't read yet. A remote that sent what can't be decoded isn't lingered for:
+//! it would decide how long it stays.
 
 use std::{
     pin::Pin,
@@ -82,7 +84,7 @@ where
             },
             Stage::Linger => match self.reading {
                 Reading::Open => Step::Wait,
-                Reading::Ended => Step::End(stage.disconnect.clone()),
+                Reading::Failed | Reading::Ended => Step::End(stage.disconnect.clone()),
             },
         };
         match (written, discarded) {

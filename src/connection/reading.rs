@@ -44,7 +44,7 @@ where
     /// Decodes one batch and hands it over.
     pub(super) fn pump_read(&mut self, cx: &mut Context<'_>) -> Step {
         self.read_starved = false;
-        if let Reading::Ended = self.reading {
+        if !matches!(self.reading, Reading::Open) {
             return Step::Wait;
         }
         if self.inbound.poll_room(cx).is_pending() {
@@ -158,10 +158,19 @@ where
         (self.framed.get_ref().received() - self.frame_start) as usize
     }
 
+    /// Nothing more is decoded.
+    fn reading_failed(&self) -> Reading {
+        if self.framed.get_ref().ended() {
+            Reading::Ended
+        } else {
+            Reading::Failed
+        }
+    }
+
     /// As an error of the codec's, it leaves the other direction intact.
     #[cold]
     fn frame_too_large(&mut self, bytes: u64) -> Step {
-        self.reading = Reading::Ended;
+        self.reading = self.reading_failed();
         Step::Close(Disconnect::library(Reason::FrameTooLarge {
             bytes: bytes as usize,
             max: self.max_frame as usize,
@@ -192,13 +201,14 @@ where
     /// An error comes out of the framed stream as its codec's; the meter knows whose it is. The codec's
     /// leaves the other direction intact: what is queued, answers to what came before, is still written.
     fn read_failed(&mut self, error: BoxError) -> Step {
-        self.reading = Reading::Ended;
+        self.reading = self.reading_failed();
         let inside_frame = self.inside_frame();
         let meter = self.framed.get_mut();
         if meter.refused() {
             return self.frame_too_large(inside_frame as u64);
         }
         if let Some(io) = meter.take_error() {
+            self.reading = Reading::Ended;
             return Step::End(Disconnect::from_io(io));
         }
         // Decoding goes before reading on, so an error after the end is about what is left over.

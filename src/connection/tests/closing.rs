@@ -56,6 +56,29 @@ async fn a_frame_that_is_too_large_lets_what_is_queued_be_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_behind_an_error_is_thrown_away_while_there_is_something_to_write() {
+    for bad in ["!\n", "a line that is too long"] {
+        let mut fixture = Fixture::with(SessionConfig {
+            max_frame_bytes: Some(8),
+            ..without_deadlines()
+        });
+        fixture.script.takes(0);
+        fixture.push("a");
+        fixture.script.data(bad);
+        fixture.settle_pending();
+        fixture.script.data("more");
+        assert_eq!(fixture.task.wakes(), 1);
+        fixture.settle_pending();
+        assert!(!fixture.script.has_more());
+        fixture.script.takes_all();
+        // Nobody waits for the remote to end its side.
+        fixture.settle_ended();
+        assert_eq!(fixture.script.written(), "a\n");
+        assert_eq!(fixture.received(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_comes_while_it_is_closed_belongs_to_no_frame() {
     let mut fixture = Fixture::with(SessionConfig {
         max_frame_bytes: Some(8),
@@ -65,6 +88,8 @@ async fn what_comes_while_it_is_closed_belongs_to_no_frame() {
     fixture.settle_pending();
     fixture.queue.order(Order::Disconnect);
     fixture.settle_pending();
+    let held = fixture.task.inner.framed.read_buffer().capacity();
+    assert_eq!(held, 0);
     for _ in 0..10 {
         fixture.script.data("and more of it");
         fixture.settle_pending();

@@ -120,6 +120,11 @@ impl Script {
         self.state().reads_called
     }
 
+    /// Whether something is left to be read.
+    pub(super) fn has_more(&self) -> bool {
+        !self.state().reads.is_empty()
+    }
+
     /// The sizes of the writes so far.
     pub(super) fn write_sizes(&self) -> Vec<usize> {
         self.state().writes.iter().map(Vec::len).collect()
