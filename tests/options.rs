@@ -47,6 +47,7 @@ async fn limits_and_queues_of_zero_are_refused() {
         (new().max_outbound_messages(0), "max_outbound_messages"),
         (new().max_outbound_bytes(0), "max_outbound_bytes"),
         (new().write_boundary(0), "write_boundary"),
+        (new().max_frame_bytes(0), "max_frame_bytes"),
     ] {
         assert_refused(builder, name, "0", "at least 1").await;
     }
@@ -58,6 +59,7 @@ async fn timeouts_of_zero_are_refused() {
     for (builder, name) in [
         (new().connect_timeout(zero), "connect_timeout"),
         (new().handshake_timeout(zero), "handshake_timeout"),
+        (new().frame_timeout(zero), "frame_timeout"),
         (new().idle_timeout(zero), "idle_timeout"),
         (new().write_timeout(zero), "write_timeout"),
         (new().drain_timeout(zero), "drain_timeout"),
@@ -78,6 +80,20 @@ async fn a_write_boundary_that_the_queue_never_reaches_is_refused() {
         .max_outbound_bytes(1000)
         .write_boundary(1001);
     assert_refused(builder, "write_boundary", "1001", "max_outbound_bytes").await;
+}
+
+#[tokio::test]
+async fn a_least_rate_of_frames_needs_a_frame_timeout_and_some_bytes() {
+    let builder = Node::builder().min_frame_rate(1000);
+    assert_refused(builder, "min_frame_rate", "1000", "frame_timeout").await;
+    let builder = Node::builder().frame_timeout(Duration::from_secs(1));
+    assert_refused(
+        builder.min_frame_rate(0),
+        "min_frame_rate",
+        "0",
+        "at least 1",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -123,9 +139,11 @@ async fn the_least_values_work() {
         .max_inbound_bytes(1)
         .max_outbound_messages(1)
         .max_outbound_bytes(1)
+        .max_frame_bytes("three\n".len())
         .write_boundary(1);
     assert_messages_get_through(builder.clone()).await;
 
+    let builder = builder.frame_timeout(tick).min_frame_rate(1);
     let (node, inbound) = listening(builder.idle_timeout(tick).drain_timeout(tick)).await;
     wind_up(node, inbound).await;
 }
@@ -140,6 +158,9 @@ async fn the_largest_values_work() {
         .max_outbound_messages(usize::MAX)
         .max_outbound_bytes(usize::MAX)
         .write_boundary(usize::MAX)
+        .max_frame_bytes(usize::MAX)
+        .frame_timeout(Duration::MAX)
+        .min_frame_rate(u32::MAX)
         .connect_timeout(Duration::MAX)
         .handshake_timeout(Duration::MAX)
         .idle_timeout(Duration::MAX)

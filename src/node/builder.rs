@@ -282,9 +282,15 @@ impl<T: Transport, W> Builder<T, W> {
     }
 
     /// The most bytes that a frame may have, whatever the codec; 16 MiB by default. A frame is what the
-    /// codec consumes for a message, with what it skips in silence before it. As soon as more than this
-    /// has come, the connection ends with [`Reason::FrameTooLarge`](crate::Reason::FrameTooLarge); so
-    /// no remote makes a codec gather more.
+    /// codec consumes for a message, with what it skips in silence before it. One that is larger ends the
+    /// connection with [`Reason::FrameTooLarge`](crate::Reason::FrameTooLarge): as soon as more has come
+    /// than this and the codec can't make a message of it, or with the message, which isn't delivered.
+    /// So it makes no difference in how many pieces it comes, and no remote makes a codec gather more
+    /// (and what one more read brings).
+    ///
+    /// What a codec refuses by itself is its own error, [`Reason::Decode`](crate::Reason::Decode), as ever.
+    /// One that needs to see what is behind a frame to know that the frame has ended needs room for that,
+    /// too. And one that skips things for ever, such as heartbeats, should yield them as messages.
     pub fn max_frame_bytes(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.config.session.max_frame_bytes = bytes.into();
         self
@@ -312,8 +318,13 @@ impl<T: Transport, W> Builder<T, W> {
     }
 
     /// How long a frame may take from its first byte to its end; for ever by default. It ends those who
-    /// send a byte now and then (*slow drip*), which an idle timeout doesn't. The time during which
-    /// *we* don't read doesn't count.
+    /// send a byte now and then (*slow drip*), which an idle timeout doesn't, with
+    /// [`Timeout::Frame`](crate::Timeout::Frame). There is no limit between frames, and each begins at
+    /// zero. The time during which *we* don't read, because the messages before it aren't taken, doesn't
+    /// count; what had been used up by then stays used up.
+    ///
+    /// A connection has to carry the largest frame in that time, at the pace of the slowest peer that you
+    /// want; where frames differ much in size, give a [`min_frame_rate`](Builder::min_frame_rate), too.
     ///
     /// Bytes that the codec skips in silence are the beginning of a frame, too: a remote that sends
     /// nothing but those is ended.
@@ -322,18 +333,22 @@ impl<T: Transport, W> Builder<T, W> {
         self
     }
 
-    /// A least rate, in bytes per second, at which large frames are given more time than the frame
-    /// timeout: for each second's worth of bytes that came, a second. So a frame that comes at this
-    /// rate or faster is never cut off, whatever its size.
+    /// A least rate, in bytes per second, at which large frames are given more time than the
+    /// [`frame_timeout`](Builder::frame_timeout), which has to be set: it is lengthened by a second for
+    /// each second's worth of bytes that has come of the frame. So one that comes at this rate or faster
+    /// is never cut off, whatever its size, and one that stops ends the connection after the frame
+    /// timeout at the earliest. None by default: the frame timeout is for all frames alike.
     pub fn min_frame_rate(mut self, bytes_per_second: impl Into<Option<u32>>) -> Self {
         self.config.session.min_frame_rate = bytes_per_second.into();
         self
     }
 
     /// How long a remote may be silent; for ever by default, so that one that vanished without a word
-    /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). The time during
-    /// which *we* don't read, because its messages aren't taken, doesn't count. A half-open connection
-    /// is idle when nothing was written to it for as long.
+    /// is noticed only when something is written to it (or by [`Tcp::keepalive`]). Any byte is a sign of
+    /// life; see [`frame_timeout`](Builder::frame_timeout) for those who send one now and then. The time
+    /// during which *we* don't read, because its messages aren't taken, doesn't count; what had been used
+    /// up by then stays used up. A half-open connection is idle when nothing was written to it for as
+    /// long.
     pub fn idle_timeout(mut self, limit: impl Into<Option<Duration>>) -> Self {
         self.config.session.idle_timeout = limit.into();
         self
