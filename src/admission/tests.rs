@@ -190,7 +190,7 @@ fn the_books_are_those_of_a_naive_model_whatever_happens() {
                 held.permit.establish();
                 held.pending = false;
             }
-            (75..98, Some(_)) => drop(model.held.swap_remove(which)),
+            (75..=98, Some(_)) => drop(model.held.swap_remove(which)),
             (99, _) => model.set_limits(some_limits(&mut state)),
             _ => {}
         }
