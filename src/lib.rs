@@ -104,6 +104,8 @@
 //! - *A pipeline ends in the network:* `forward` into an [`Outbound`].
 //! - *A flow to one peer, at that peer's pace:* a [`PeerSink`].
 //! - *Something has to be agreed on first:* a [`Protocol`] with a handshake.
+//! - *Strangers can reach the node:* limits per address and per subnet, bans, a filter: [`Admission`].
+//! - *Each who comes is to be decided on:* [`Node::listen_incoming`].
 //! - *The bytes don't come from TCP:* a [`Transport`], or [`Node::adopt`] for a single stream.
 //! - *The protocol is somebody else's, and to be tested:* the node is a peer like any other; see the
 //!   reasons in [`Disconnect`] for how the other side takes what you send it.
@@ -144,15 +146,17 @@
 //! 1. [`Builder`] has the options: limits, timeouts, queues. [`Builder::start`] checks them ([`StartError`])
 //!    and makes a [`Node`].
 //! 2. [`Node::listen`] lets others in ([`ListenError`]); [`Node::connect`] and [`Node::adopt`] open
-//!    connections ([`ConnectError`], [`AdoptError`]). Admission counts them ([`Limit`]); the handshake
-//!    makes sessions of them ([`HandshakeError`]).
+//!    connections ([`ConnectError`], [`AdoptError`]). [`Admission`] counts them and says who may come in
+//!    ([`Limits`], [`Refusal`]), or leaves each [`Incoming`] to the program; the handshake makes sessions
+//!    of them ([`HandshakeError`]).
 //! 3. [`Node::disconnect`] closes a connection gracefully, [`Node::abort`] at once.
 //! 4. [`Disconnect`] says how it ended: the [`Reason`], the [`Initiator`], and what was left unsent.
 //! 5. [`Node::shutdown`] ends them all ([`ShutdownReport`]). So does dropping the last handle and the
 //!    [`Inbound`].
 //!
 //! What happened so far is counted in [`Stats`] and [`PeerStats`], and told to `tracing`: the life of
-//! connections at `debug`, their batches at `trace`.
+//! connections at `debug`, their batches at `trace`. Lines that a stranger can cause are told once per
+//! second and kind, with how many were left out (`suppressed`); those are at `trace`.
 //!
 //! # What the node promises
 //!

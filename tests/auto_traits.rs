@@ -12,10 +12,10 @@ use std::{
 use futures::{sink::SinkExt, stream::StreamExt};
 use tokio::net::{TcpSocket, TcpStream};
 use wattle::{
-    AdoptError, Broadcast, Builder, ConnectError, Disconnect, Event, Events, HandshakeError,
-    Inbound, Initiator, Limit, ListenError, Node, NodeShutDown, NotSent, Outbound, Peer, PeerGone,
-    PeerSink, PeerStats, Reason, Refused, SendError, ShutdownReport, Side, StartError, Stats,
-    Timeout, Timeouts,
+    AcceptRate, Admission, AdoptError, Broadcast, Builder, ConnectError, Disconnect, Event, Events,
+    HandshakeError, Inbound, Incoming, Incomings, Initiator, IpNet, Limit, Limits, ListenError,
+    Node, NodeShutDown, NotSent, Outbound, Peer, PeerGone, PeerSink, PeerStats, Reason, Refusal,
+    Refused, SendError, ShutdownReport, Side, StartError, Stats, Timeout, Timeouts,
     transport::{AdoptOnly, Tcp, TcpAcceptor},
 };
 
@@ -43,6 +43,8 @@ fn handles_are_send_and_sync_and_clonable_whatever_they_send() {
     sendable::<Outbound<OnlySend>>();
     sharable::<Outbound<String>>();
     sharable::<PeerSink<OnlySend>>();
+    sharable::<Admission>();
+    clonable::<Admission>();
     clonable::<Node<OnlySend>>();
     clonable::<Outbound<OnlySend>>();
     clonable::<PeerSink<OnlySend>>();
@@ -55,6 +57,8 @@ fn streams_are_send_and_unpin_whatever_they_yield() {
     sharable::<Inbound<String>>();
     sharable::<Events<String>>();
     sendable::<Event<String>>();
+    sharable::<Incomings>();
+    sharable::<Incoming>();
 }
 
 #[test]
@@ -78,6 +82,9 @@ fn small_values_are_copies() {
     copyable::<Initiator>();
     copyable::<Timeout>();
     copyable::<Limit>();
+    copyable::<Limits>();
+    copyable::<AcceptRate>();
+    copyable::<IpNet>();
     copyable::<NotSent>();
     copyable::<PeerGone>();
     copyable::<NodeShutDown>();
@@ -98,6 +105,7 @@ fn errors_go_everywhere() {
     error::<AdoptError<TcpStream>>();
     error::<HandshakeError>();
     error::<Limit>();
+    error::<Refusal>();
     error::<SendError<String>>();
     error::<PeerGone>();
     error::<NodeShutDown>();
@@ -119,6 +127,7 @@ fn futures_of_handles_are_send(
 ) {
     drop(is_send(node.listen(addr)));
     drop(is_send(node.listen("localhost:0")));
+    drop(is_send(node.listen_incoming("localhost:0")));
     drop(is_send(node.stop_listening()));
     drop(is_send(node.connect(addr)));
     drop(is_send(node.connect(("localhost", 1))));

@@ -4,6 +4,8 @@
 mod common;
 #[path = "tracing/escaping.rs"]
 mod escaping;
+#[path = "tracing/throttled.rs"]
+mod throttled;
 #[path = "tracing/told.rs"]
 mod told;
 

@@ -44,13 +44,22 @@ impl Network {
 
     /// Connects as somebody who has no node.
     pub(crate) async fn dial(&self, addr: SocketAddr) -> io::Result<DuplexStream> {
+        let from = self.hosts().free_addr();
+        self.dial_from(from, addr).await
+    }
+
+    /// The same from an address of one's choice.
+    pub(crate) async fn dial_from(
+        &self,
+        from: SocketAddr,
+        addr: SocketAddr,
+    ) -> io::Result<DuplexStream> {
         if addr == black_hole() {
             std::future::pending::<()>().await;
         }
         // One wait, so that there is a place where a dialler can be dropped.
         yield_now().await;
-        let mut hosts = self.hosts();
-        let from = hosts.free_addr();
+        let hosts = self.hosts();
         let (ours, theirs) = duplex(IN_FLIGHT);
         let listener = hosts.listeners.get(&addr);
         match listener.map(|listener| listener.send((theirs, from))) {

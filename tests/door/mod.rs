@@ -1,0 +1,169 @@
+//! A node in memory at whose door anybody can knock, from any address.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::{
+    future::poll_fn,
+    net::{IpAddr, SocketAddr},
+    sync::atomic::{AtomicU16, Ordering},
+};
+
+use futures::FutureExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio_util::codec::{Framed, LinesCodec};
+use wattle::{
+    Admission, BoxError, Builder, Event, Events, HandshakeError, Node, Peer, Protocol, Refusal,
+    Stats, Transport,
+    transport::{Acceptor, ByteStream},
+};
+
+use crate::common::{
+    ending, finish_events, lines,
+    network::{Network, NetworkAcceptor},
+    next_event, quiet, within,
+};
+
+/// A handshake that is one byte of the remote's: [`COME_IN`], [`GO`], [`PANIC`]; until it comes, the
+/// connection is pending.
+pub(crate) struct Knocking;
+
+pub(crate) const COME_IN: u8 = b'+';
+pub(crate) const GO: u8 = b'-';
+pub(crate) const PANIC: u8 = b'!';
+
+impl<S: ByteStream> Protocol<S> for Knocking {
+    type Io = S;
+    type Codec = LinesCodec;
+
+    async fn handshake(
+        &self,
+        mut stream: S,
+        peer: Peer,
+    ) -> Result<Framed<S, LinesCodec>, BoxError> {
+        match stream.read_u8().await? {
+            COME_IN => Ok(Framed::new(stream, lines(peer))),
+            GO => Err("go".into()),
+            _ => panic!("the handshake panics"),
+        }
+    }
+}
+
+pub(crate) struct Door {
+    pub(crate) network: Network,
+    pub(crate) node: Node<String>,
+    pub(crate) events: Events<String>,
+    pub(crate) addr: SocketAddr,
+}
+
+/// A listener without a node.
+pub(crate) struct Neighbour(NetworkAcceptor);
+
+impl Neighbour {
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// Shakes hands with who dials next.
+    pub(crate) async fn shake(&mut self) -> DuplexStream {
+        let accepted = poll_fn(|cx| self.0.poll_accept(cx));
+        let (mut stream, _) = within(accepted).await.unwrap();
+        within(stream.write_u8(COME_IN)).await.unwrap();
+        stream
+    }
+}
+
+/// An address with a port that nobody had.
+pub(crate) fn some_port(ip: &str) -> SocketAddr {
+    static PORT: AtomicU16 = AtomicU16::new(1);
+    let ip: IpAddr = ip.parse().unwrap();
+    SocketAddr::new(ip, PORT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl Door {
+    pub(crate) async fn open(options: impl FnOnce(Builder<Network>) -> Builder<Network>) -> Self {
+        let network = Network::default();
+        let builder = options(Node::builder().transport(network.clone()));
+        let (node, inbound) = within(builder.start(Knocking)).await.unwrap();
+        let addr = within(node.listen("127.0.0.1:0")).await.unwrap();
+        Self {
+            network,
+            node,
+            events: inbound.into_events(),
+            addr,
+        }
+    }
+
+    pub(crate) fn admission(&self) -> Admission {
+        self.node.admission()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.node.stats()
+    }
+
+    /// Comes from this address, and waits until the node has made up its mind.
+    pub(crate) async fn knock(&self, ip: &str) -> (SocketAddr, DuplexStream) {
+        let from = some_port(ip);
+        let stream = within(self.network.dial_from(from, self.addr)).await;
+        quiet().await;
+        (from, stream.unwrap())
+    }
+
+    /// One that is let in as far as the handshake.
+    pub(crate) async fn pending(&mut self, ip: &str) -> DuplexStream {
+        let (_, stream) = self.knock(ip).await;
+        if let Some(event) = self.events.recv().now_or_never() {
+            panic!("{ip}: {event:?}");
+        }
+        stream
+    }
+
+    /// One that is let in.
+    pub(crate) async fn enter(&mut self, ip: &str) -> (Peer, DuplexStream) {
+        let mut stream = self.pending(ip).await;
+        (self.shake(&mut stream).await, stream)
+    }
+
+    /// One that is not let in; it has seen its end.
+    pub(crate) async fn refused(&mut self, ip: &str) -> Refusal {
+        let (from, mut stream) = self.knock(ip).await;
+        let refusal = match next_event(&mut self.events).await {
+            Event::Refused(addr, refusal) if addr == from => refusal,
+            other => panic!("{from}: {other:?}"),
+        };
+        assert_eq!(within(stream.read(&mut [0])).await.unwrap(), 0);
+        refusal
+    }
+
+    /// The remote's part of a handshake that succeeds.
+    pub(crate) async fn shake(&mut self, stream: &mut DuplexStream) -> Peer {
+        within(stream.write_u8(COME_IN)).await.unwrap();
+        match next_event(&mut self.events).await {
+            Event::Connected(peer) => peer,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// How the handshake fails that comes to its end next.
+    pub(crate) async fn failure(&mut self) -> HandshakeError {
+        match next_event(&mut self.events).await {
+            Event::HandshakeFailed(_, error) => error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until a connection has ended whose remote is gone.
+    pub(crate) async fn leave(&mut self, (peer, stream): (Peer, DuplexStream)) {
+        drop(stream);
+        ending(&mut self.events, peer).await;
+    }
+
+    /// Somebody to dial who has no node.
+    pub(crate) async fn neighbour(&self) -> Neighbour {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Neighbour(within(self.network.bind(any)).await.unwrap())
+    }
+
+    pub(crate) async fn shut(self) {
+        finish_events(&self.node, self.events).await;
+    }
+}

@@ -1,0 +1,123 @@
+//! What a remote can cause is told once per second and kind, with how many more there were.
+
+use std::time::Duration;
+
+use tokio::{
+    io::AsyncWriteExt,
+    time::{advance, sleep},
+};
+use tracing::Level;
+use wattle::{Event, HandshakeError, IpNet};
+
+use crate::{
+    common::{Silent, network::Network, next_event, quiet, shut_down, start_lines, within},
+    told::{life_of, named, told_by},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_that_is_refused_is_a_line_per_second_and_kind() {
+    const FLOOD: usize = 1000;
+    let network = Network::default();
+    let builder = named("flood", wattle::Node::builder().transport(network.clone()));
+    let everyone: IpNet = "0.0.0.0/0".parse().unwrap();
+    let builder = builder.ban(everyone, None).filter(|_| panic!("\n\x1b[2J"));
+    let (node, inbound) = start_lines(builder).await;
+    let addr = node.listen("127.0.0.1:0").await.unwrap();
+    let mut events = inbound.into_events();
+    let mut flood = async || {
+        for _ in 0..FLOOD {
+            drop(within(network.dial(addr)).await.unwrap());
+            let event = next_event(&mut events).await;
+            assert!(matches!(event, Event::Refused(..)), "{event:?}");
+        }
+    };
+    flood().await;
+    advance(SECOND).await;
+    flood().await;
+    // Another kind has a line of its own.
+    assert!(node.admission().unban(everyone));
+    flood().await;
+    shut_down(&node).await;
+
+    let life = life_of("flood");
+    let refused: Vec<_> = life
+        .iter()
+        .filter(|line| line.starts_with("refused"))
+        .map(|line| line.split_once("refusal=").unwrap().1)
+        .collect();
+    let suppressed = format!("the address is banned suppressed={}", FLOOD - 1);
+    let panicked = r"the filter panicked: \n\u{1b}[2J";
+    assert_eq!(refused, ["the address is banned", &suppressed, panicked]);
+    let all = told_by("flood", |level| level == Level::TRACE);
+    let left_out = all
+        .iter()
+        .filter(|told| told.to_string().starts_with("refused"));
+    assert_eq!(left_out.count(), 3 * (FLOOD - 1));
+    drop(events);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handshakes_that_fail_are_a_line_per_second_for_each_side() {
+    let network = Network::default();
+    let builder = named(
+        "handshakes",
+        wattle::Node::builder().transport(network.clone()),
+    );
+    let builder = builder.handshake_timeout(SECOND);
+    let started = builder.start::<_, String>(Silent).await;
+    let (node, inbound) = started.unwrap();
+    let addr = node.listen("127.0.0.1:0").await.unwrap();
+    let mut events = inbound.into_events();
+    for _ in 0..2 {
+        let mut remotes = Vec::new();
+        for _ in 0..10 {
+            let mut remote = within(network.dial(addr)).await.unwrap();
+            remote.write_all(b"ignored").await.unwrap();
+            remotes.push(remote);
+        }
+        for _ in 0..10 {
+            match next_event(&mut events).await {
+                Event::HandshakeFailed(_, HandshakeError::TimedOut(SECOND)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        sleep(SECOND).await;
+    }
+    quiet().await;
+    shut_down(&node).await;
+    let failed: Vec<_> = life_of("handshakes")
+        .iter()
+        .filter_map(|line| Some(line.split_once("handshake failed ")?.1.to_owned()))
+        .collect();
+    let error = r#"error="not finished within 1s""#;
+    assert_eq!(failed, [error.to_owned(), format!("{error} suppressed=9")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_are_ignored_are_not_told_at_all() {
+    let network = Network::default();
+    let builder = named(
+        "ignored",
+        wattle::Node::builder().transport(network.clone()),
+    );
+    let (node, _inbound) = start_lines(builder).await;
+    let mut incomings = node.listen_incoming("127.0.0.1:0").await.unwrap();
+    let addr = incomings.local_addr();
+    for _ in 0..3 {
+        drop(within(network.dial(addr)).await.unwrap());
+        within(incomings.recv()).await.unwrap().ignore();
+    }
+    shut_down(&node).await;
+    let expected = [
+        format!("listening addr={addr}"),
+        format!("stopped listening addr={addr}"),
+        "shutting down".to_owned(),
+    ];
+    let told: Vec<_> = told_by("ignored", |_| true)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(told, expected);
+}
