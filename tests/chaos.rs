@@ -1,0 +1,327 @@
+//! Chaos: a pool of nodes, and workers that do at random whatever can be done to them, while books are
+//! kept that have to be exact in the end.
+
+mod common;
+
+#[path = "chaos/account.rs"]
+mod account;
+#[path = "chaos/books.rs"]
+mod books;
+#[path = "chaos/codec.rs"]
+mod codec;
+#[path = "chaos/counts.rs"]
+mod counts;
+#[path = "chaos/failures.rs"]
+mod failures;
+#[path = "chaos/foreign.rs"]
+mod foreign;
+#[path = "chaos/mix.rs"]
+mod mix;
+#[path = "chaos/options.rs"]
+mod options;
+#[path = "chaos/page.rs"]
+mod page;
+#[path = "chaos/pool.rs"]
+mod pool;
+#[path = "chaos/protocol.rs"]
+mod protocol;
+#[path = "chaos/reader.rs"]
+mod reader;
+#[path = "chaos/rng.rs"]
+mod rng;
+#[path = "chaos/sending.rs"]
+mod sending;
+#[path = "chaos/watchdog.rs"]
+mod watchdog;
+#[path = "chaos/worker.rs"]
+mod worker;
+
+use std::{
+    collections::hash_map::RandomState,
+    env,
+    future::Future,
+    hash::BuildHasher,
+    panic,
+    str::FromStr,
+    sync::{
+        Arc, Mutex, Once, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+    time::{interval, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use wattle::Events;
+
+use account::Account;
+use books::Books;
+use codec::Message;
+use counts::Counts;
+use failures::{Failures, lock};
+use pool::Pool;
+use reader::{Command, Reader};
+use rng::Rng;
+use watchdog::{Ops, SLACK, descriptors};
+use worker::Worker;
+
+/// How many act at the same time.
+const WORKERS: usize = 16;
+
+/// How long a mix of actions lasts.
+const EPOCH: Duration = Duration::from_secs(1);
+
+/// How long a run takes when nothing else is said.
+const IN_CI: Duration = Duration::from_secs(30);
+const BY_HAND: Duration = Duration::from_secs(5);
+
+/// The most that the run on one thread takes.
+const ON_ONE_THREAD: Duration = Duration::from_secs(5);
+
+/// How many remotes there are at a time that are no nodes.
+const FOREIGNERS: usize = 32;
+
+/// What all parts of a run share.
+#[derive(Debug)]
+struct Chaos {
+    seed: u64,
+    epoch: AtomicU64,
+    failures: Arc<Failures>,
+    books: Arc<Books>,
+    pool: Pool,
+    ops: Ops,
+    counts: Counts,
+    peaks: Peaks,
+    foreigners: Arc<Semaphore>,
+    /// Readers and foreigners.
+    tasks: Mutex<JoinSet<()>>,
+    /// Cancelled when there is nothing more to watch.
+    over: CancellationToken,
+}
+
+/// The most that there were at a time.
+#[derive(Debug, Default)]
+struct Peaks {
+    descriptors: AtomicUsize,
+    tasks: AtomicUsize,
+}
+
+impl Chaos {
+    fn new(seed: u64) -> Arc<Self> {
+        let failures = Failures::new(seed);
+        Arc::new(Self {
+            seed,
+            epoch: AtomicU64::new(0),
+            books: Arc::new(Books::new(failures.clone())),
+            failures,
+            pool: Pool::default(),
+            ops: Ops::new(WORKERS + 1),
+            counts: Counts::default(),
+            peaks: Peaks::default(),
+            foreigners: Arc::new(Semaphore::new(FOREIGNERS)),
+            tasks: Mutex::default(),
+            over: CancellationToken::new(),
+        })
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = lock(&self.tasks);
+        while let Some(ended) = tasks.try_join_next() {
+            self.check_task(ended);
+        }
+        tasks.spawn(task);
+    }
+
+    fn check_task(&self, ended: Result<(), tokio::task::JoinError>) {
+        if let Err(error) = ended {
+            self.failures.report(format!("a task of the test: {error}"));
+        }
+    }
+
+    /// Gives a node its reader.
+    fn read(
+        self: &Arc<Self>,
+        events: Events<Message>,
+        orders: mpsc::Receiver<Command>,
+        account: Arc<Account>,
+        seed: u64,
+    ) {
+        let reader = Reader::new(self.clone(), account, seed);
+        self.spawn(reader.run(events, orders));
+    }
+
+    /// Counts epochs and settles what is over until the time is up or something failed.
+    async fn conduct(&self, duration: Duration) {
+        let begin = Instant::now();
+        let mut epochs = interval(EPOCH);
+        while begin.elapsed() < duration && !self.failures.stop.is_cancelled() {
+            tokio::select! {
+                _ = epochs.tick() => {}
+                () = self.failures.stop.cancelled() => {}
+                () = sleep(duration.saturating_sub(begin.elapsed())) => {}
+            }
+            self.epoch.fetch_add(1, SeqCst);
+            self.books.settle();
+        }
+        self.failures.stop.cancel();
+    }
+
+    /// Waits for all that was started by the test.
+    async fn join_all(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        let join = async {
+            while let Some(ended) = tasks.join_next().await {
+                self.check_task(ended);
+            }
+        };
+        if timeout(SLACK, join).await.is_err() {
+            self.failures.report("readers and foreigners don't end");
+        }
+    }
+
+    /// Ends the nodes that are left: one half by `shutdown`, the other by dropping them.
+    async fn empty_the_pool(self: &Arc<Self>) {
+        let mut worker = Worker {
+            chaos: self.clone(),
+            number: WORKERS,
+            rng: Rng::new(self.seed, u64::MAX / 2),
+        };
+        while let Some(member) = self.pool.take(&mut worker.rng) {
+            if worker.rng.chance(500) {
+                worker.end(member).await;
+            }
+        }
+    }
+
+    /// Nodes that were dropped end in the background, and tell nobody: so it looks again and again.
+    async fn expect_nothing_left(&self, before: Left) {
+        let begin = Instant::now();
+        let mut left = Left::now(self);
+        while left != before && begin.elapsed() < SLACK {
+            sleep(Duration::from_millis(10)).await;
+            left = Left::now(self);
+        }
+        let unsettled = self.books.unsettled();
+        let text = || format!("left behind: {left:?}, at the start: {before:?}, {unsettled:#?}");
+        self.failures.check(left == before, text);
+    }
+
+    /// What was done and met.
+    fn print(&self, begin: Instant) {
+        self.counts.print(begin);
+        let delivered = self.books.delivered.load(SeqCst);
+        println!(
+            "{delivered} messages delivered; {:?}",
+            lock(&self.books.tally)
+        );
+        println!("at a time at most: {:?}", self.peaks);
+    }
+}
+
+/// What must be the same at the end as at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Left {
+    tasks: usize,
+    descriptors: Option<usize>,
+    ends: usize,
+}
+
+impl Left {
+    fn now(chaos: &Chaos) -> Self {
+        Self {
+            tasks: Handle::current().metrics().num_alive_tasks(),
+            ends: chaos.books.settle(),
+            descriptors: descriptors(),
+        }
+    }
+}
+
+/// The run, and the end of everything that it started.
+async fn run(chaos: Arc<Chaos>, duration: Duration) {
+    let before = Left::now(&chaos);
+    let begin = Instant::now();
+    let mut workers = JoinSet::new();
+    for number in 0..WORKERS {
+        let worker = Worker {
+            chaos: chaos.clone(),
+            number,
+            rng: Rng::new(chaos.seed, number as u64),
+        };
+        workers.spawn(worker.run());
+    }
+    chaos.conduct(duration).await;
+    while let Some(ended) = workers.join_next().await {
+        chaos.check_task(ended);
+    }
+    chaos.print(begin);
+    chaos.empty_the_pool().await;
+    chaos.join_all().await;
+    chaos.expect_nothing_left(before).await;
+}
+
+/// Runs chaos on a runtime for a time, and fails if anything was found.
+fn survive(runtime: &Runtime, duration: Duration) {
+    // Descriptors are the process's: one run at a time.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    quiet_panics();
+    let seed = variable("WATTLE_CHAOS_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    println!("WATTLE_CHAOS_SEED={seed}, for {duration:?}");
+    let chaos = Chaos::new(seed);
+    let watchdog = watchdog::start(&chaos, runtime.handle().clone());
+    runtime.block_on(run(chaos.clone(), duration));
+    chaos.over.cancel();
+    watchdog.join().expect("the watchdog should not panic");
+    chaos.failures.assert_none();
+}
+
+/// Panics on purpose are part of the test, and say nothing to who reads its output.
+fn quiet_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let text = info.payload_as_str().unwrap_or_default();
+            if !text.starts_with(codec::ON_PURPOSE) {
+                usual(info);
+            }
+        }));
+    });
+}
+
+fn variable<T: FromStr>(name: &str) -> Option<T> {
+    let text = env::var(name).ok()?;
+    let parsed = text.parse().ok();
+    Some(parsed.unwrap_or_else(|| panic!("{name} can't be {text:?}")))
+}
+
+fn duration() -> Duration {
+    let in_ci = env::var_os("CI").is_some() || env::var_os("WATTLE_REQUIRE_TOOLS").is_some();
+    let usual = if in_ci { IN_CI } else { BY_HAND };
+    variable("WATTLE_CHAOS_SECONDS").map_or(usual, Duration::from_secs)
+}
+
+#[test]
+fn whatever_is_done_to_many_nodes_on_several_threads_the_books_are_exact() {
+    let threads = variable("WATTLE_CHAOS_THREADS").unwrap_or(4);
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    survive(&runtime, duration());
+}
+
+#[test]
+fn whatever_is_done_to_many_nodes_on_one_thread_the_books_are_exact() {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    survive(&runtime, duration().min(ON_ONE_THREAD));
+}

@@ -1,0 +1,247 @@
+//! The nodes: up to [`SLOTS`] at a time.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+use wattle::{Events, Node, Peer, StartError, Stats};
+
+use crate::{
+    Chaos,
+    account::Account,
+    codec::Message,
+    failures::{Failures, lock},
+    options::Options,
+    protocol::Chaotic,
+    reader::Command,
+    rng::Rng,
+};
+
+pub(crate) const SLOTS: usize = 32;
+
+/// How late a deadline may be on a busy machine before a limit that was lowered has to be kept by those
+/// who were on their way in.
+const LATE: Duration = Duration::from_secs(5);
+
+/// Addresses where a node listened once, for diallers.
+const STALE: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    slots: [Mutex<Option<Arc<Member>>>; SLOTS],
+    started: AtomicU64,
+    stale: Mutex<Vec<SocketAddr>>,
+}
+
+/// A node in the pool. Workers that use it hold it for so long; dropping the last drops its handle.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) node: Node<Message>,
+    pub(crate) options: Options,
+    pub(crate) account: Arc<Account>,
+    pub(crate) commands: mpsc::Sender<Command>,
+    /// `shutdown` has resolved.
+    pub(crate) is_shut_down: AtomicBool,
+    ceiling: Mutex<Ceiling>,
+    last: Mutex<Stats>,
+}
+
+/// The most connections that there may be.
+#[derive(Debug)]
+struct Ceiling {
+    connections: usize,
+    /// A lower limit that was set, and since when.
+    lowered: Option<(Instant, usize)>,
+}
+
+impl Pool {
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
+        self.slots
+            .iter()
+            .filter_map(|slot| lock(slot).clone())
+            .collect()
+    }
+
+    pub(crate) fn any(&self, rng: &mut Rng) -> Option<Arc<Member>> {
+        rng.pick(&self.members()).cloned()
+    }
+
+    pub(crate) fn take(&self, rng: &mut Rng) -> Option<Arc<Member>> {
+        let from = rng.below(SLOTS as u64) as usize;
+        let slots = self.slots.iter().cycle().skip(from).take(SLOTS);
+        slots.filter_map(|slot| lock(slot).take()).next()
+    }
+
+    /// Takes this node out of the pool, if it is still in it.
+    pub(crate) fn remove(&self, member: &Arc<Member>) {
+        for slot in &self.slots {
+            let removed = lock(slot).take_if(|each| Arc::ptr_eq(each, member));
+            drop(removed);
+        }
+    }
+
+    pub(crate) fn free_slot(&self, rng: &mut Rng) -> Option<usize> {
+        let free: Vec<_> = (0..SLOTS)
+            .filter(|&slot| lock(&self.slots[slot]).is_none())
+            .collect();
+        rng.pick(&free).copied()
+    }
+
+    /// An address to dial: nearly always one where a node listens.
+    pub(crate) fn address(&self, rng: &mut Rng) -> Option<SocketAddr> {
+        let stale = rng.chance(50);
+        let listening = self.any(rng).and_then(|member| member.node.local_addr());
+        match listening {
+            Some(addr) if !stale => Some(addr),
+            _ => rng.pick(&lock(&self.stale)).copied(),
+        }
+    }
+
+    pub(crate) fn remember(&self, addr: SocketAddr) {
+        let mut stale = lock(&self.stale);
+        if stale.len() < STALE {
+            stale.push(addr);
+        } else {
+            let at = addr.port() as usize % STALE;
+            stale[at] = addr;
+        }
+    }
+
+    /// Starts a node; its reader is a task.
+    pub(crate) async fn start(
+        &self,
+        chaos: &Arc<Chaos>,
+        slot: usize,
+        rng: &mut Rng,
+    ) -> Result<Arc<Member>, StartError> {
+        let number = self.started.fetch_add(1, SeqCst);
+        let (name, options) = (format!("node {number}"), Options::random(rng, slot));
+        let failures = chaos.failures.clone();
+        let described = format!("{options:?}");
+        let account = Account::new(name.clone(), options.may_drop(), described, failures);
+        let account = Arc::new(account);
+        let protocol = Chaotic {
+            books: chaos.books.clone(),
+            totals: account.totals.clone(),
+            faults: options.faults,
+            rng: Mutex::new(Rng::new(rng.next(), number)),
+        };
+        let (node, inbound) = options.builder(&name).start(protocol).await?;
+        if let Some(addr) = node.local_addr() {
+            self.remember(addr);
+        }
+        let (commands, orders) = mpsc::channel(4);
+        let member = Arc::new(Member {
+            node,
+            account: account.clone(),
+            commands,
+            is_shut_down: AtomicBool::new(false),
+            ceiling: Mutex::new(Ceiling {
+                connections: options.max_connections,
+                lowered: None,
+            }),
+            last: Mutex::default(),
+            options,
+        });
+        let events: Events<Message> = inbound.into_events();
+        chaos.read(events, orders, account, rng.next());
+        let occupied = lock(&self.slots[slot]).replace(member.clone());
+        // Another worker was quicker: its node is dropped.
+        drop(occupied);
+        Ok(member)
+    }
+}
+
+impl Member {
+    pub(crate) fn peer(&self, rng: &mut Rng) -> Option<Peer> {
+        rng.pick(&self.node.peers()).copied()
+    }
+
+    /// Counts messages that the node has to account for.
+    pub(crate) fn fed(&self, messages: u64) {
+        self.account.totals.fed.fetch_add(messages, SeqCst);
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        let name = &self.account.totals.name;
+        let (stats, options) = (self.node.stats(), &self.options);
+        format!("{name}: {stats:?} {options:?}")
+    }
+
+    /// Changes the limit of connections, and what the watchdog allows.
+    pub(crate) fn limit_connections(&self, connections: usize, failures: &Failures) {
+        let mut ceiling = lock(&self.ceiling);
+        let admission = self.node.admission();
+        let mut limits = admission.limits();
+        limits.max_connections = connections;
+        limits.max_pending = self.options.max_pending.min(connections);
+        limits.pending_for_dialing = limits.pending_for_dialing.min(limits.max_pending - 1);
+        if let Err(error) = admission.set_limits(limits) {
+            failures.report(format!("{limits:?}: {error}"));
+        }
+        if connections >= ceiling.connections {
+            *ceiling = Ceiling {
+                connections,
+                lowered: None,
+            };
+        } else {
+            ceiling.lowered = Some((Instant::now(), connections));
+        }
+    }
+
+    /// What holds at any time.
+    pub(crate) fn check(&self, failures: &Failures) {
+        let mut ceiling = lock(&self.ceiling);
+        let stats = self.node.stats();
+        failures.check(stats.connections <= ceiling.connections, || {
+            format!("above {ceiling:?}: {}", self.describe())
+        });
+        let on_their_way = self.options.connect_timeout + self.options.handshake_timeout + LATE;
+        if let Some((since, connections)) = ceiling.lowered
+            && since.elapsed() > on_their_way
+            && stats.connections <= connections
+        {
+            *ceiling = Ceiling {
+                connections,
+                lowered: None,
+            };
+        }
+        drop(ceiling);
+        let mut last = lock(&self.last);
+        let counters = |stats: &Stats| {
+            [
+                stats.connected,
+                stats.disconnected,
+                stats.messages_in,
+                stats.messages_out,
+                stats.bytes_in,
+                stats.bytes_out,
+                stats.undelivered,
+                stats.dropped,
+                stats.handshakes_failed,
+            ]
+        };
+        let (before, after) = (counters(&last), counters(&stats));
+        let grown = before
+            .iter()
+            .zip(after)
+            .all(|(before, after)| *before <= after);
+        failures.check(grown, || format!("a counter went back: {last:?} {stats:?}"));
+        *last = stats;
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // All sinks were dropped before this.
+        if self.is_shut_down.load(SeqCst) {
+            let _ = self.account.stats.set(self.node.stats());
+        }
+    }
+}
