@@ -31,14 +31,14 @@ use Action::*;
 /// does, and enough nodes.
 const USUAL: [(Action, u64); 19] = [
     (Start, 20),
-    (ShutDown, 3),
-    (DropNode, 3),
-    (DropInbound, 2),
+    (ShutDown, 1),
+    (DropNode, 1),
+    (DropInbound, 1),
     (Connect, 80),
     (ConnectAndDrop, 20),
-    (Disconnect, 15),
-    (DisconnectAndDrop, 5),
-    (Abort, 8),
+    (Disconnect, 6),
+    (DisconnectAndDrop, 2),
+    (Abort, 3),
     (Send, 300),
     (SendAndDrop, 60),
     (TrySend, 200),
@@ -46,8 +46,8 @@ const USUAL: [(Action, u64); 19] = [
     (Outbound, 60),
     (PeerSink, 60),
     (ToggleListener, 4),
-    (Limits, 8),
-    (PauseReader, 8),
+    (Limits, 4),
+    (PauseReader, 6),
     (Foreign, 15),
 ];
 

@@ -14,6 +14,15 @@ use crate::{protocol::Faults, rng::Rng};
 /// that many systems give a process.
 pub(crate) const MOST_CONNECTIONS: u64 = 24;
 
+/// What may be done when a queue is full.
+pub(crate) const POLICIES: [WhenFull; 5] = [
+    WhenFull::Wait,
+    WhenFull::Reject,
+    WhenFull::DropOldest,
+    WhenFull::DropNewest,
+    WhenFull::Disconnect,
+];
+
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) ip: IpAddr,
@@ -29,6 +38,10 @@ pub(crate) struct Options {
     inbound: (usize, usize),
     outbound: (usize, usize),
     pub(crate) when_full: WhenFull,
+    /// Whether sinks are given policies of their own.
+    pub(crate) own_policies: bool,
+    /// Whether messages are weighed, rather than taken to be as large as those before them.
+    pub(crate) weighed: bool,
     memory_budget: Option<usize>,
     max_frame_bytes: Option<usize>,
     allow_duplicates: bool,
@@ -51,12 +64,6 @@ impl Options {
     pub(crate) fn random(rng: &mut Rng, slot: usize) -> Self {
         let max_connections = rng.between(2, MOST_CONNECTIONS) as usize;
         let idle_timeout = rng.maybe(400, |rng| rng.millis(100, 2000));
-        let policies = [
-            WhenFull::Reject,
-            WhenFull::DropOldest,
-            WhenFull::DropNewest,
-            WhenFull::Disconnect,
-        ];
         Self {
             ip: address(slot),
             max_connections,
@@ -71,8 +78,10 @@ impl Options {
             inbound: bounds(rng),
             outbound: bounds(rng),
             when_full: rng
-                .maybe(300, |rng| *rng.pick(&policies).unwrap_or(&WhenFull::Wait))
+                .maybe(300, |rng| *rng.pick(&POLICIES).unwrap_or(&WhenFull::Wait))
                 .unwrap_or_default(),
+            own_policies: rng.chance(200),
+            weighed: rng.chance(300),
             memory_budget: rng.maybe(200, |rng| rng.between(256, 64 * 1024) as usize),
             max_frame_bytes: rng.maybe(300, |rng| rng.between(256, 16 * 1024) as usize),
             allow_duplicates: rng.chance(500),
@@ -123,7 +132,7 @@ impl Options {
     /// Whether messages may vanish from the middle of a queue: dropped by the policy, or not taken by a
     /// sink that can't give them back.
     pub(crate) fn may_drop(&self) -> bool {
-        !matches!(self.when_full, WhenFull::Wait | WhenFull::Disconnect)
+        self.own_policies || !matches!(self.when_full, WhenFull::Wait | WhenFull::Disconnect)
     }
 }
 

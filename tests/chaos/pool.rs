@@ -132,7 +132,13 @@ impl Pool {
             faults: options.faults,
             rng: Mutex::new(Rng::new(rng.next(), number)),
         };
-        let (node, inbound) = options.builder(&name).start(protocol).await?;
+        let builder = options.builder(&name);
+        let (node, inbound) = if options.weighed {
+            let weigher = |message: &Message| message.size;
+            builder.weigher(weigher).start(protocol).await?
+        } else {
+            builder.start(protocol).await?
+        };
         if let Some(addr) = node.local_addr() {
             self.remember(addr);
         }

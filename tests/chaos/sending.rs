@@ -5,11 +5,12 @@ use std::{future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Sink, SinkExt};
 use tokio::time::timeout;
-use wattle::{Peer, SendError};
+use wattle::{Peer, SendError, WhenFull};
 
 use crate::{
     books::{ANY, Offer},
     codec::Message,
+    options::POLICIES,
     page::Fate,
     pool::Member,
     reader::LONGEST_PAUSE,
@@ -121,7 +122,12 @@ impl Worker {
             }
             wanted
         });
-        member.fed(report.queued as u64);
+        let mut fed = report.queued;
+        if member.options.when_full == WhenFull::DropNewest {
+            // Dropped, and counted as such, other than with `Wait` and `Reject`.
+            fed += report.full.len();
+        }
+        member.fed(fed as u64);
         // Those that were being closed are neither queued nor named.
         let certain = report.queued + report.full.len() == offers.len();
         for (peer, offer) in offers {
@@ -137,6 +143,9 @@ impl Worker {
     /// Feeds an `Outbound` for several peers, and flushes it, or drops it with what it holds.
     pub(crate) async fn outbound(&mut self, member: &Arc<Member>) {
         let mut sink = member.node.outbound();
+        if let Some(policy) = self.own_policy(member) {
+            sink = sink.when_full(policy);
+        }
         let mut held = None;
         for _ in 0..self.rng.between(1, 24) {
             if !self.ready(member, &mut sink, &mut held).await {
@@ -203,6 +212,14 @@ impl Worker {
         }
     }
 
+    /// What a sink is to do when there is no room, if it shall differ from its node.
+    fn own_policy(&mut self, member: &Member) -> Option<WhenFull> {
+        if !member.options.own_policies || self.rng.chance(500) {
+            return None;
+        }
+        self.rng.pick(&POLICIES).copied()
+    }
+
     /// For ever, or not.
     fn patience(&mut self) -> Duration {
         self.rng
@@ -217,6 +234,9 @@ impl Worker {
         let Some(mut sink) = member.node.peer_sink(peer) else {
             return;
         };
+        if let Some(policy) = self.own_policy(member) {
+            sink = sink.when_full(policy);
+        }
         let bound = Self::send_bound(member);
         for _ in 0..self.rng.between(1, 24) {
             let patience = self.patience();

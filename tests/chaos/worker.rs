@@ -57,7 +57,8 @@ impl Worker {
             Action::Start => {}
             Action::ShutDown => self.shut_down(member).await,
             Action::DropNode => drop(self.chaos.pool.take(&mut self.rng)),
-            Action::DropInbound => self.order(&member, Command::Drop),
+            Action::DropInbound if self.rng.chance(200) => self.order(&member, Command::Drop),
+            Action::DropInbound => {}
             Action::Connect => self.connect(&member).await,
             Action::ConnectAndDrop => self.connect_and_drop(&member).await,
             Action::Disconnect => self.disconnect(&member).await,
