@@ -11,6 +11,8 @@ mod books;
 mod codec;
 #[path = "chaos/counts.rs"]
 mod counts;
+#[path = "chaos/exam.rs"]
+mod exam;
 #[path = "chaos/failures.rs"]
 mod failures;
 #[path = "chaos/foreign.rs"]
@@ -66,7 +68,6 @@ use counts::Counts;
 use failures::{Failures, lock};
 use pool::Pool;
 use reader::{Command, Reader};
-use rng::Rng;
 use watchdog::{Ops, SLACK, descriptors};
 use worker::Worker;
 
@@ -184,20 +185,6 @@ impl Chaos {
         }
     }
 
-    /// Ends the nodes that are left: one half by `shutdown`, the other by dropping them.
-    async fn empty_the_pool(self: &Arc<Self>) {
-        let mut worker = Worker {
-            chaos: self.clone(),
-            number: WORKERS,
-            rng: Rng::new(self.seed, u64::MAX / 2),
-        };
-        while let Some(member) = self.pool.take(&mut worker.rng) {
-            if worker.rng.chance(500) {
-                worker.end(member).await;
-            }
-        }
-    }
-
     /// Nodes that were dropped end in the background, and tell nobody: so it looks again and again.
     async fn expect_nothing_left(&self, before: Left) {
         let begin = Instant::now();
@@ -247,19 +234,14 @@ async fn run(chaos: Arc<Chaos>, duration: Duration) {
     let begin = Instant::now();
     let mut workers = JoinSet::new();
     for number in 0..WORKERS {
-        let worker = Worker {
-            chaos: chaos.clone(),
-            number,
-            rng: Rng::new(chaos.seed, number as u64),
-        };
-        workers.spawn(worker.run());
+        workers.spawn(Worker::new(&chaos, number).run());
     }
     chaos.conduct(duration).await;
     while let Some(ended) = workers.join_next().await {
         chaos.check_task(ended);
     }
     chaos.print(begin);
-    chaos.empty_the_pool().await;
+    chaos.empty_the_pool(Worker::new(&chaos, WORKERS)).await;
     chaos.join_all().await;
     chaos.expect_nothing_left(before).await;
 }

@@ -79,6 +79,8 @@ pub(crate) struct End {
 struct Ended {
     undelivered: u64,
     saw_the_end: bool,
+    /// In words.
+    why: String,
 }
 
 /// Dropped with the codec.
@@ -206,6 +208,7 @@ impl Books {
                 why.reason,
                 Reason::EndOfStream | Reason::EndInsideFrame { .. }
             ),
+            why: why.to_string(),
         };
         let (decoded, yielded) = (end.decoded.load(SeqCst), end.yielded.load(SeqCst));
         self.failures.check(decoded == yielded, || {
@@ -283,9 +286,8 @@ impl Books {
         tally.whole += 1;
         tally.reported += missing;
         self.failures.check(missing <= reported, || {
-            let to = to.map_or_else(String::new, End::named);
-            let name = from.named();
-            format!("{name}: {missing} missing at {to}, which saw the end; {reported} reported")
+            let sent = format!("{} ({})", from.named(), ended.why);
+            format!("{missing} of {queued} missing that {sent} sent to {to:?}: {page:?}")
         });
     }
 

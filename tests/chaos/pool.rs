@@ -201,6 +201,22 @@ impl Member {
         }
     }
 
+    /// Leaves room for one connection, from wherever it comes.
+    pub(crate) fn limit_to_one(&self, failures: &Failures) {
+        self.limit_connections(1, failures);
+        let admission = self.node.admission();
+        let mut limits = admission.limits();
+        limits.max_incoming = None;
+        limits.max_per_ip = None;
+        limits.max_pending_per_ip = None;
+        limits.max_per_subnet = None;
+        limits.max_pending_per_subnet = None;
+        limits.accept_rate = None;
+        if let Err(error) = admission.set_limits(limits) {
+            failures.report(format!("{limits:?}: {error}"));
+        }
+    }
+
     /// What holds at any time.
     pub(crate) fn check(&self, failures: &Failures) {
         let mut ceiling = lock(&self.ceiling);

@@ -26,6 +26,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn new(chaos: &Arc<Chaos>, number: usize) -> Self {
+        Self {
+            chaos: chaos.clone(),
+            number,
+            rng: Rng::new(chaos.seed, number as u64),
+        }
+    }
+
     pub(crate) async fn run(mut self) {
         let (mut epoch, mut mix) = (u64::MAX, Mix::of_epoch(self.chaos.seed, 0));
         while !self.chaos.failures.stop.is_cancelled() {
