@@ -221,7 +221,8 @@ where
 
     /// The stream takes no more bytes, but may have some to give: what the remote sent before it
     /// went away, and its own way of ending. One that closed and is written to answers with a reset,
-    /// so the end that it sent first is the better reason.
+    /// so the end that it sent first is the better reason. But a reset that a write was told of is told
+    /// once, and reading then finds an end that the remote never sent.
     fn take_no_more(&mut self, ending: Disconnect) -> Step {
         self.queue.close();
         self.deadlines.drain_within(self.drain_timeout);
@@ -236,7 +237,10 @@ where
             (Step::Again, _) => Step::Again,
             (Step::Wait, Reading::Open) if held_up => Step::Wait,
             (Step::Wait, _) => self.broken.take().map_or(Step::Wait, Step::End),
-            (Step::Close(better) | Step::End(better), _) => Step::End(better),
+            (Step::Close(better) | Step::End(better), _) => match self.broken.take() {
+                Some(reset) if reset.was_reset() => Step::End(reset),
+                _ => Step::End(better),
+            },
         }
     }
 
@@ -347,6 +351,16 @@ where
             cx.waker().wake_by_ref();
         }
         waited
+    }
+}
+
+/// A codec that panics leaves a batch unfinished; what was decoded before is handed over by the
+/// producer, so it has to be counted.
+impl<Io, C: Decoder, Out> Drop for Connection<Io, C, Out> {
+    fn drop(&mut self) {
+        self.messages_in += self.inbound.pushed() as u64;
+        let received = self.framed.get_ref().received();
+        self.queue.counters().record_in(self.messages_in, received);
     }
 }
 

@@ -120,6 +120,13 @@ impl Disconnect {
         Self::new(reason, Initiator::Library)
     }
 
+    /// Whether the stream was reset while the remote's side was open: after its end, a write fails with
+    /// a broken pipe instead.
+    pub(crate) fn was_reset(&self) -> bool {
+        use io::ErrorKind::ConnectionReset;
+        matches!(&self.reason, Reason::Reset(error) if error.kind() == ConnectionReset)
+    }
+
     /// The ending that an error of the stream means.
     pub(crate) fn from_io(error: Arc<io::Error>) -> Self {
         use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
