@@ -17,6 +17,8 @@ mod exam;
 mod failures;
 #[path = "chaos/foreign.rs"]
 mod foreign;
+#[path = "chaos/found.rs"]
+mod found;
 #[path = "chaos/mix.rs"]
 mod mix;
 #[path = "chaos/options.rs"]
