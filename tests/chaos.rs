@@ -7,6 +7,8 @@ mod common;
 mod account;
 #[path = "chaos/books.rs"]
 mod books;
+#[path = "chaos/ceiling.rs"]
+mod ceiling;
 #[path = "chaos/codec.rs"]
 mod codec;
 #[path = "chaos/counts.rs"]
@@ -19,6 +21,8 @@ mod failures;
 mod foreign;
 #[path = "chaos/found.rs"]
 mod found;
+#[path = "chaos/gate.rs"]
+mod gate;
 #[path = "chaos/mix.rs"]
 mod mix;
 #[path = "chaos/options.rs"]

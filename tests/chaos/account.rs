@@ -7,7 +7,7 @@ use std::sync::{
 
 use wattle::{Peer, Stats};
 
-use crate::failures::Failures;
+use crate::{failures::Failures, options::Options};
 
 /// As many events that belong to no connection wait for the reader at most; see
 /// `Inbound::into_events`.
@@ -19,6 +19,8 @@ pub(crate) struct Totals {
     pub(crate) name: String,
     /// Whether its policy may drop messages from the middle of a queue.
     pub(crate) may_drop: bool,
+    /// The largest frame that its codecs may give to the library.
+    pub(crate) max_frame: usize,
     /// Messages that the library took, by any way of sending.
     pub(crate) fed: AtomicU64,
     pub(crate) decoded: AtomicU64,
@@ -71,15 +73,11 @@ impl Totals {
 }
 
 impl Account {
-    pub(crate) fn new(
-        name: String,
-        may_drop: bool,
-        options: String,
-        failures: Arc<Failures>,
-    ) -> Self {
+    pub(crate) fn new(name: String, options: &Options, failures: Arc<Failures>) -> Self {
         let totals = Totals {
             name,
-            may_drop,
+            may_drop: options.may_drop(),
+            max_frame: options.max_frame_bytes.unwrap_or(usize::MAX),
             fed: AtomicU64::new(0),
             decoded: AtomicU64::new(0),
             holes: AtomicU64::new(0),
@@ -90,7 +88,7 @@ impl Account {
         Self {
             totals: Arc::new(totals),
             failures,
-            options,
+            options: format!("{options:?}"),
             dialled: Mutex::default(),
             handshakes_failed: AtomicU64::new(0),
             ending: AtomicBool::new(false),

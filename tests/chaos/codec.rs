@@ -104,7 +104,10 @@ impl Decoder for Codec {
         if frame.iter().any(|&byte| byte != message.id as u8) {
             return Err(invalid(format!("{message:?} has another's filler")));
         }
-        self.end().count_decoded();
+        // What is larger ends the connection, and is thrown away.
+        if 4 + body <= self.end().owner.max_frame {
+            self.end().count_decoded();
+        }
         Ok(Some(message))
     }
 }

@@ -25,12 +25,9 @@ impl Worker {
             let disconnect = member.node.disconnect(peer);
             self.watch("disconnect", member, bound, disconnect).await;
         }
-        let addr = match member.node.local_addr() {
-            Some(addr) => addr,
-            None => match member.node.listen(member.options.listen_on()).await {
-                Ok(addr) => addr,
-                Err(error) => return self.chaos.failures.report(format!("listen: {error}")),
-            },
+        let addr = match member.node.listen(member.options.listen_on()).await {
+            Ok(addr) => addr,
+            Err(error) => return self.chaos.failures.report(format!("listen: {error}")),
         };
         member.limit_to_one(&self.chaos.failures);
         let begin = Instant::now();

@@ -21,6 +21,9 @@ pub(crate) enum Action {
     PeerSink,
     ToggleListener,
     Limits,
+    Ban,
+    Filter,
+    Incomings,
     PauseReader,
     Foreign,
 }
@@ -29,7 +32,7 @@ use Action::*;
 
 /// Each with its usual weight: as many messages as a connection deserves, as many connections as a node
 /// does, and enough nodes.
-const USUAL: [(Action, u64); 19] = [
+const USUAL: [(Action, u64); 22] = [
     (Start, 20),
     (ShutDown, 1),
     (DropNode, 1),
@@ -46,7 +49,10 @@ const USUAL: [(Action, u64); 19] = [
     (Outbound, 60),
     (PeerSink, 60),
     (ToggleListener, 4),
-    (Limits, 4),
+    (Limits, 6),
+    (Ban, 4),
+    (Filter, 3),
+    (Incomings, 4),
     (PauseReader, 6),
     (Foreign, 15),
 ];

@@ -26,13 +26,15 @@ pub(crate) const POLICIES: [WhenFull; 5] = [
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) ip: IpAddr,
-    pub(crate) max_connections: usize,
+    max_connections: usize,
     pub(crate) max_pending: usize,
-    pub(crate) max_incoming: Option<usize>,
+    max_incoming: Option<usize>,
+    max_per_ip: Option<usize>,
     pub(crate) connect_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     idle_timeout: Option<Duration>,
     frame_timeout: Option<Duration>,
+    min_frame_rate: Option<u32>,
     pub(crate) write_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     inbound: (usize, usize),
@@ -43,7 +45,7 @@ pub(crate) struct Options {
     /// Whether messages are weighed, rather than taken to be as large as those before them.
     pub(crate) weighed: bool,
     memory_budget: Option<usize>,
-    max_frame_bytes: Option<usize>,
+    pub(crate) max_frame_bytes: Option<usize>,
     allow_duplicates: bool,
     allow_half_open: bool,
     dial_from: bool,
@@ -52,7 +54,7 @@ pub(crate) struct Options {
 
 /// The address of the node in a slot. On Linux all of 127.0.0.0/8 is this host, so that each has one
 /// of its own, and so has each process that runs this test.
-fn address(slot: usize) -> IpAddr {
+pub(crate) fn address(slot: usize) -> IpAddr {
     if !cfg!(target_os = "linux") {
         return Ipv4Addr::LOCALHOST.into();
     }
@@ -64,15 +66,18 @@ impl Options {
     pub(crate) fn random(rng: &mut Rng, slot: usize) -> Self {
         let max_connections = rng.between(2, MOST_CONNECTIONS) as usize;
         let idle_timeout = rng.maybe(400, |rng| rng.millis(100, 2000));
+        let frame_timeout = rng.maybe(300, |rng| rng.millis(50, 1000));
         Self {
             ip: address(slot),
             max_connections,
             max_pending: rng.between(1, max_connections as u64) as usize,
+            max_per_ip: rng.maybe(200, |rng| rng.between(1, MOST_CONNECTIONS) as usize),
             max_incoming: rng.maybe(300, |rng| rng.between(1, MOST_CONNECTIONS) as usize),
             connect_timeout: rng.millis(200, 2000),
             handshake_timeout: rng.millis(50, 1000),
             idle_timeout,
-            frame_timeout: rng.maybe(300, |rng| rng.millis(50, 1000)),
+            frame_timeout,
+            min_frame_rate: frame_timeout.and_then(|_| rng.maybe(300, |_| 1024 * 1024)),
             write_timeout: rng.millis(100, 2000),
             drain_timeout: rng.millis(50, 1000),
             inbound: bounds(rng),
@@ -108,10 +113,12 @@ impl Options {
             .max_connections(self.max_connections)
             .max_pending(self.max_pending)
             .max_incoming(self.max_incoming)
+            .max_per_ip(self.max_per_ip)
             .connect_timeout(self.connect_timeout)
             .handshake_timeout(self.handshake_timeout)
             .idle_timeout(self.idle_timeout)
             .frame_timeout(self.frame_timeout)
+            .min_frame_rate(self.min_frame_rate)
             .write_timeout(self.write_timeout)
             .drain_timeout(self.drain_timeout)
             .max_inbound_messages(self.inbound.0)

@@ -6,15 +6,16 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
-use wattle::{Events, Node, Peer, StartError, Stats};
+use wattle::{Events, Limits, Node, Peer, StartError, Stats};
 
 use crate::{
     Chaos,
     account::Account,
+    ceiling::{self, Ceiling},
     codec::Message,
     failures::{Failures, lock},
     options::Options,
@@ -48,16 +49,8 @@ pub(crate) struct Member {
     pub(crate) commands: mpsc::Sender<Command>,
     /// `shutdown` has resolved.
     pub(crate) is_shut_down: AtomicBool,
-    ceiling: Mutex<Ceiling>,
+    ceilings: Mutex<[Ceiling; ceiling::SEEN]>,
     last: Mutex<Stats>,
-}
-
-/// The most connections that there may be.
-#[derive(Debug)]
-struct Ceiling {
-    connections: usize,
-    /// A lower limit that was set, and since when.
-    lowered: Option<(Instant, usize)>,
 }
 
 impl Pool {
@@ -123,8 +116,7 @@ impl Pool {
         let number = self.started.fetch_add(1, SeqCst);
         let (name, options) = (format!("node {number}"), Options::random(rng, slot));
         let failures = chaos.failures.clone();
-        let described = format!("{options:?}");
-        let account = Account::new(name.clone(), options.may_drop(), described, failures);
+        let account = Account::new(name.clone(), &options, failures);
         let account = Arc::new(account);
         let protocol = Chaotic {
             books: chaos.books.clone(),
@@ -143,15 +135,13 @@ impl Pool {
             self.remember(addr);
         }
         let (commands, orders) = mpsc::channel(4);
+        let limits = ceiling::of(&node.admission().limits());
         let member = Arc::new(Member {
             node,
             account: account.clone(),
             commands,
             is_shut_down: AtomicBool::new(false),
-            ceiling: Mutex::new(Ceiling {
-                connections: options.max_connections,
-                lowered: None,
-            }),
+            ceilings: Mutex::new(limits.map(Ceiling::of)),
             last: Mutex::default(),
             options,
         });
@@ -180,61 +170,48 @@ impl Member {
         format!("{name}: {stats:?} {options:?}")
     }
 
-    /// Changes the limit of connections, and what the watchdog allows.
-    pub(crate) fn limit_connections(&self, connections: usize, failures: &Failures) {
-        let mut ceiling = lock(&self.ceiling);
+    /// Changes limits, and with them what the watchdog allows.
+    pub(crate) fn change_limits(&self, failures: &Failures, change: impl FnOnce(&mut Limits)) {
+        let mut ceilings = lock(&self.ceilings);
         let admission = self.node.admission();
         let mut limits = admission.limits();
-        limits.max_connections = connections;
-        limits.max_pending = self.options.max_pending.min(connections);
+        change(&mut limits);
+        limits.max_pending = self.options.max_pending.min(limits.max_connections);
         limits.pending_for_dialing = limits.pending_for_dialing.min(limits.max_pending - 1);
         if let Err(error) = admission.set_limits(limits) {
             failures.report(format!("{limits:?}: {error}"));
         }
-        if connections >= ceiling.connections {
-            *ceiling = Ceiling {
-                connections,
-                lowered: None,
-            };
-        } else {
-            ceiling.lowered = Some((Instant::now(), connections));
+        for (ceiling, most) in ceilings.iter_mut().zip(ceiling::of(&limits)) {
+            ceiling.set(most);
         }
     }
 
     /// Leaves room for one connection, from wherever it comes.
     pub(crate) fn limit_to_one(&self, failures: &Failures) {
-        self.limit_connections(1, failures);
+        self.change_limits(failures, |limits| {
+            *limits = Limits::default();
+            limits.max_connections = 1;
+        });
         let admission = self.node.admission();
-        let mut limits = admission.limits();
-        limits.max_incoming = None;
-        limits.max_per_ip = None;
-        limits.max_pending_per_ip = None;
-        limits.max_per_subnet = None;
-        limits.max_pending_per_subnet = None;
-        limits.accept_rate = None;
-        if let Err(error) = admission.set_limits(limits) {
-            failures.report(format!("{limits:?}: {error}"));
+        admission.remove_filter();
+        for (net, _) in admission.banned() {
+            admission.unban(net);
         }
     }
 
     /// What holds at any time.
     pub(crate) fn check(&self, failures: &Failures) {
-        let mut ceiling = lock(&self.ceiling);
-        let stats = self.node.stats();
-        failures.check(stats.connections <= ceiling.connections, || {
-            format!("above {ceiling:?}: {}", self.describe())
-        });
+        let mut ceilings = lock(&self.ceilings);
+        let numbers = ceiling::number(&self.node);
         let on_their_way = self.options.connect_timeout + self.options.handshake_timeout + LATE;
-        if let Some((since, connections)) = ceiling.lowered
-            && since.elapsed() > on_their_way
-            && stats.connections <= connections
-        {
-            *ceiling = Ceiling {
-                connections,
-                lowered: None,
-            };
+        for (ceiling, number) in ceilings.iter_mut().zip(numbers) {
+            let before = *ceiling;
+            failures.check(ceiling.allows(number, on_their_way), || {
+                format!("{number} are above {before:?}: {}", self.describe())
+            });
         }
-        drop(ceiling);
+        drop(ceilings);
+        let stats = self.node.stats();
         let mut last = lock(&self.last);
         let counters = |stats: &Stats| {
             [

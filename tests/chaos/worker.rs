@@ -13,7 +13,6 @@ use crate::{
     failures::lock,
     foreign,
     mix::{Action, Mix},
-    options::MOST_CONNECTIONS,
     pool::Member,
     reader::{Command, LONGEST_PAUSE},
     rng::Rng,
@@ -82,10 +81,10 @@ impl Worker {
             Action::Outbound => self.outbound(&member).await,
             Action::PeerSink => self.peer_sink(&member).await,
             Action::ToggleListener => self.toggle_listener(&member).await,
-            Action::Limits => {
-                let connections = self.rng.between(1, MOST_CONNECTIONS) as usize;
-                member.limit_connections(connections, &self.chaos.failures);
-            }
+            Action::Limits => self.limits(&member),
+            Action::Ban => self.ban(&member),
+            Action::Filter => self.filter(&member),
+            Action::Incomings => self.incomings(&member).await,
             Action::PauseReader => {
                 let pause = self.rng.millis(0, LONGEST_PAUSE.as_millis() as u64);
                 self.order(&member, Command::Pause(pause));
