@@ -3,9 +3,7 @@
 #![cfg(unix)]
 
 use std::{
-    env,
     net::SocketAddr,
-    path::PathBuf,
     process::{ExitStatus, Stdio},
 };
 
@@ -17,7 +15,7 @@ use tokio::{
 
 mod common;
 
-use common::{skipped, soon, tool};
+use common::{path_of_example, skipped, soon, tool};
 
 /// An example that runs; killed when dropped.
 struct Example {
@@ -31,7 +29,7 @@ struct Example {
 
 impl Example {
     fn start(name: &'static str, args: &[&str]) -> Self {
-        let mut child = Command::new(path_of(name))
+        let mut child = Command::new(path_of_example(name))
             .args(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -108,21 +106,6 @@ impl Example {
         assert!(status.success(), "{}: {status}", self.name);
         self.printed
     }
-}
-
-/// Examples are built beside the directory of this test's own program. `cargo test` builds them;
-/// `cargo test --test examples` alone doesn't.
-fn path_of(example: &str) -> PathBuf {
-    let this = env::current_exe().expect("this program has a path");
-    let target = this.parent().and_then(|deps| deps.parent());
-    let mut path = target.expect("cargo's layout").join("examples");
-    path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        path.is_file(),
-        "{} is missing: run `cargo build --examples`",
-        path.display()
-    );
-    path
 }
 
 async fn run(name: &'static str, args: &[&str]) -> Vec<String> {
@@ -213,11 +196,28 @@ impl Client {
     }
 }
 
+/// Checks the last line of `echo`: how many connections there were, and lines and bytes each way.
+fn assert_statistics(printed: &[String], [connected, lines, bytes]: [usize; 3]) {
+    let last = printed.last().expect("it says something");
+    let statistics: serde_json::Value = serde_json::from_str(last).expect("it is JSON");
+    for (name, wanted) in [
+        ("connected", connected),
+        ("disconnected", connected),
+        ("messages_in", lines),
+        ("messages_out", lines),
+        ("bytes_in", bytes),
+        ("bytes_out", bytes),
+        ("undelivered", 0),
+        ("dropped", 0),
+    ] {
+        assert_eq!(statistics[name], wanted, "{name} in {last}");
+    }
+}
+
 /// Interrupts `echo`, and checks its last line.
-async fn assert_statistics(echo: Example, wanted: &str) {
+async fn assert_ends(echo: Example, statistics: [usize; 3]) {
     echo.interrupt().await;
-    let printed = echo.end().await;
-    assert_eq!(printed.last().unwrap(), wanted);
+    assert_statistics(&echo.end().await, statistics);
 }
 
 #[tokio::test]
@@ -238,9 +238,7 @@ async fn echo_answers_until_it_is_interrupted() {
     assert_eq!(second.rest().await, "");
     drop(second);
     let printed = echo.end().await;
-    let statistics =
-        "connections: 2, lines in: 3 (14 bytes), lines out: 3 (14 bytes), undelivered: 0";
-    assert_eq!(printed.last().unwrap(), statistics);
+    assert_statistics(&printed, [2, 3, 14]);
 }
 
 #[tokio::test]
@@ -249,9 +247,7 @@ async fn echo_listens_where_it_is_told_until_it_is_terminated() {
     assert!(echo.addr().await.ip().is_loopback());
     echo.signal("-TERM").await;
     let printed = echo.end().await;
-    let statistics =
-        "connections: 0, lines in: 0 (0 bytes), lines out: 0 (0 bytes), undelivered: 0";
-    assert_eq!(printed.last().unwrap(), statistics);
+    assert_statistics(&printed, [0, 0, 0]);
 }
 
 #[tokio::test]
@@ -262,9 +258,7 @@ async fn echo_half_open_answers_a_client_that_has_ended_its_side() {
     let shutdown = client.reader.shutdown();
     soon("shutting", shutdown).await.expect("it is open");
     assert_eq!(client.rest().await, "a\nb\n");
-    let statistics =
-        "connections: 1, lines in: 2 (4 bytes), lines out: 2 (4 bytes), undelivered: 0";
-    assert_statistics(echo, statistics).await;
+    assert_ends(echo, [1, 2, 4]).await;
 }
 
 #[tokio::test]
@@ -284,12 +278,7 @@ async fn echo_half_open_answers_more_than_a_queue_holds() {
     soon("all lines and the end", read).await.expect("no reset");
     writing.await.expect("no panic").expect("it reads");
     assert!(back == lines, "{} of {} bytes", back.len(), lines.len());
-    let bytes = lines.len();
-    let statistics = format!(
-        "connections: 1, lines in: 20000 ({bytes} bytes), lines out: 20000 ({bytes} bytes), \
-         undelivered: 0"
-    );
-    assert_statistics(echo, &statistics).await;
+    assert_ends(echo, [1, 20_000, lines.len()]).await;
 }
 
 #[tokio::test]
@@ -313,9 +302,7 @@ async fn echo_half_open_answers_nc() {
     let output = soon(&command, nc).await.expect("sh runs");
     assert!(output.status.success(), "{output:?}");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "a\nb\n");
-    let statistics =
-        "connections: 1, lines in: 2 (4 bytes), lines out: 2 (4 bytes), undelivered: 0";
-    assert_statistics(echo, statistics).await;
+    assert_ends(echo, [1, 2, 4]).await;
 }
 
 /// How often somebody saw a line.

@@ -11,7 +11,7 @@ pub(crate) use nodes::*;
 #[allow(unused_imports, reason = "as above")]
 pub(crate) use random::{random, seed};
 
-use std::{env, future::Future, time::Duration};
+use std::{env, future::Future, path::PathBuf, time::Duration};
 
 use tokio::time::timeout;
 
@@ -34,6 +34,21 @@ pub(crate) fn soon<T>(what: &str, future: impl Future<Output = T>) -> impl Futur
 #[track_caller]
 pub(crate) fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
     soon("this", future)
+}
+
+/// The program of an example of this crate. Examples are built beside the directory of the test's own
+/// program. `cargo test` builds them; `cargo test --test NAME` alone doesn't.
+pub(crate) fn path_of_example(example: &str) -> PathBuf {
+    let this = env::current_exe().expect("this program has a path");
+    let target = this.parent().and_then(|deps| deps.parent());
+    let mut path = target.expect("cargo's layout").join("examples");
+    path.push(format!("{example}{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.is_file(),
+        "{} is missing: run `cargo build --examples`",
+        path.display()
+    );
+    path
 }
 
 /// Whether a tool that a test drives is installed; where it isn't, the test is [`skipped`].
