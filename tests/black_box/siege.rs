@@ -1,0 +1,277 @@
+//! A siege: an attack, a well-behaved client that is served all the while, and what is left behind.
+//!
+//! # How it is measured that the client is served
+//!
+//! The client asks without a pause and notes how long each answer takes: undisturbed before the attack,
+//! during it, and undisturbed again after it. Of a round, the 99th percentile during the attack may be
+//! [`TIMES_SLOWER`] times the larger one of before and after, as other programs may have disturbed either.
+//!
+//! The machine's noise is no fault of the node, so there are two allowances. Below
+//! [`SCHEDULING`] nothing is judged: attackers, client and server share the processors. And a round
+//! that was too slow is repeated, [`ROUNDS`] rounds at most: noise passes, a weakness doesn't.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    os::linux::net::SocketAddrExt,
+    os::unix::net::{SocketAddr as UnixAddr, UnixListener},
+    panic::resume_unwind,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::echo::{Echo, Footprint, LastWords, Process, wait_until};
+use crate::common::WATCHDOG;
+
+/// How many answers make a percentile, so that a few of them are beyond the 99th. (An attack that ends
+/// by itself may see fewer.)
+const SAMPLES: u64 = 500;
+
+/// The slow-down that an attack may cause.
+const TIMES_SLOWER: u32 = 5;
+
+/// What the kernel alone may make a program wait that wants to run beside some that do so, too: a
+/// few of its time slices of several milliseconds.
+const SCHEDULING: Duration = Duration::from_millis(20);
+
+/// How often an attack is tried at most.
+const ROUNDS: usize = 4;
+
+/// How much resident memory may grow by an attack, in KiB. What was freed stays with the allocator's
+/// arenas, one per thread, in pieces of 128 KiB and more; most are made by the attack before the one
+/// that is measured. The ten thousand who connect and disconnect would leave more than twice as much
+/// behind if each leaked one kilobyte.
+const RESIDENT_NOISE: usize = 4 * 1024;
+
+/// Tasks of `echo` that are no connections: the listener.
+const OTHER_TASKS: u64 = 1;
+
+/// What an attack sees.
+pub(crate) struct Siege<'a> {
+    pub(crate) echo: Process,
+    pub(crate) addr: SocketAddr,
+    /// Descriptors of the echo without attackers.
+    pub(crate) descriptors: usize,
+    answers: &'a AtomicU64,
+}
+
+impl Siege<'_> {
+    /// Attacks in waves of so many attackers, until there were `least` of them and the client's answers
+    /// make a percentile. Tells how many there were.
+    pub(crate) fn in_waves_of(&self, size: u64, least: u64, mut wave: impl FnMut()) -> u64 {
+        let enough = self.enough();
+        let mut attackers = 0;
+        while attackers < least || self.answers.load(Relaxed) < enough {
+            wave();
+            attackers += size;
+        }
+        attackers
+    }
+
+    /// Keeps things as they are until the client's answers make a percentile.
+    pub(crate) fn hold(&self) {
+        let enough = self.enough();
+        wait_until(|| match self.answers.load(Relaxed) {
+            n if n >= enough => Ok(()),
+            n => Err(format!("the client was answered {n} times of {enough}")),
+        });
+    }
+
+    fn enough(&self) -> u64 {
+        self.answers.load(Relaxed) + SAMPLES
+    }
+}
+
+/// What is besieged.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Target<'a> {
+    /// The flags of the `echo`.
+    pub(crate) flags: &'a [&'a str],
+    /// How many descriptors it may have, if that is limited.
+    pub(crate) descriptors: Option<usize>,
+    /// How much resident memory it may keep, in KiB.
+    pub(crate) noise: usize,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn with(flags: &'a [&'a str]) -> Self {
+        Self {
+            flags,
+            descriptors: None,
+            noise: RESIDENT_NOISE,
+        }
+    }
+}
+
+/// Lays siege to a new `echo`. An attack tells how many attackers there were; they have to be gone
+/// from the echo soon after it.
+///
+/// Returns what the echo says at its end, and how many attackers there were in all.
+pub(crate) fn lay_siege(
+    target: Target<'_>,
+    attack: impl Fn(&Siege<'_>) -> u64 + Sync,
+) -> (LastWords, u64) {
+    let _alone = Alone::wait();
+    let echo = Echo::start(target.flags, target.descriptors);
+    let mut client = Client::connect(echo.addr);
+    client.undisturbed();
+    let fresh = echo.process.footprint();
+    // Not measured: what is made once and kept (buffers, arenas) is made now.
+    let mut attackers = round(&echo, &mut client, fresh, &attack).attackers;
+    let before = echo.process.footprint();
+    for rounds in 1.. {
+        let round = round(&echo, &mut client, fresh, &attack);
+        attackers += round.attackers;
+        println!("{round:?}");
+        if round.is_served() {
+            break;
+        }
+        assert!(rounds < ROUNDS, "not served in {rounds} rounds: {round:?}");
+    }
+    let after = echo.process.footprint();
+    println!("{fresh:?}\n{before:?}\n{after:?}");
+    assert_eq!(after.descriptors, fresh.descriptors, "descriptors");
+    assert_eq!(after.threads, before.threads, "threads");
+    let grown = after.resident.saturating_sub(before.resident);
+    assert!(grown <= target.noise, "{grown} KiB more than before");
+    echo.process.signal("-TERM");
+    client.ends();
+    let last_words = echo.last_words();
+    assert_books(&last_words);
+    (last_words, attackers)
+}
+
+/// How long answers took at the 99th percentile.
+#[derive(Debug)]
+struct Round {
+    attackers: u64,
+    before: Duration,
+    during: Duration,
+    after: Duration,
+}
+
+impl Round {
+    fn is_served(&self) -> bool {
+        let undisturbed = self.before.max(self.after);
+        self.during <= SCHEDULING.max(TIMES_SLOWER * undisturbed)
+    }
+}
+
+fn round(
+    echo: &Echo,
+    client: &mut Client,
+    fresh: Footprint,
+    attack: &(impl Fn(&Siege<'_>) -> u64 + Sync),
+) -> Round {
+    let before = client.undisturbed();
+    let answers = AtomicU64::new(0);
+    let siege = Siege {
+        echo: echo.process,
+        addr: echo.addr,
+        descriptors: fresh.descriptors,
+        answers: &answers,
+    };
+    let (attackers, during) = thread::scope(|scope| {
+        let attack = scope.spawn(|| attack(&siege));
+        let during = client.measure(|n| {
+            answers.store(n, Relaxed);
+            !attack.is_finished()
+        });
+        let attackers = attack.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (attackers, during)
+    });
+    echo.process.descriptors_return_to(fresh.descriptors);
+    Round {
+        attackers,
+        before,
+        during,
+        after: client.undisturbed(),
+    }
+}
+
+/// What must be true after any attack.
+fn assert_books(last_words: &LastWords) {
+    println!("{last_words:?}");
+    // The client.
+    last_words.assert("connections", 1);
+    last_words.assert("tasks", 1 + OTHER_TASKS);
+    last_words.assert("ended.shutdown", 1);
+    last_words.assert("timeouts.drain", 0);
+    last_words.assert("handshakes_failed", 0);
+    last_words.assert("disconnected", last_words.number("connected"));
+    let came = last_words.number("messages_in");
+    let [out, undelivered, dropped] =
+        ["messages_out", "undelivered", "dropped"].map(|name| last_words.number(name));
+    assert_eq!(came, out + undelivered + dropped, "{last_words:?}");
+}
+
+/// What the client says.
+pub(crate) const CLIENTS_LINE: &str = "are you there?\n";
+
+/// One that behaves well.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(addr: SocketAddr) -> Self {
+        let stream = TcpStream::connect(addr).expect("echo listens");
+        stream.set_nodelay(true).expect("it is open");
+        stream.set_read_timeout(Some(WATCHDOG)).expect("it is open");
+        let stream = BufReader::new(stream);
+        Self { stream }
+    }
+
+    /// Asks, and tells how long the answer took.
+    pub(crate) fn ask(&mut self) -> Duration {
+        let begun = Instant::now();
+        let mut line = String::new();
+        let sent = self.stream.get_mut().write_all(CLIENTS_LINE.as_bytes());
+        let read = sent.and_then(|()| self.stream.read_line(&mut line));
+        read.unwrap_or_else(|error| panic!("the well-behaved client is not served: {error}"));
+        assert_eq!(line, CLIENTS_LINE, "the well-behaved client");
+        begun.elapsed()
+    }
+
+    /// The echo ends the connection, and the client does so, too.
+    fn ends(mut self) {
+        let end = self.stream.read_line(&mut String::new());
+        assert_eq!(end.expect("no reset"), 0);
+    }
+
+    fn undisturbed(&mut self) -> Duration {
+        self.measure(|answers| answers < SAMPLES)
+    }
+
+    /// Asks as long as `go_on`, which is told the number of answers; the 99th percentile, which of less
+    /// than a hundred answers is the slowest.
+    fn measure(&mut self, mut go_on: impl FnMut(u64) -> bool) -> Duration {
+        let mut took = Vec::new();
+        loop {
+            took.push(self.ask());
+            if !go_on(took.len() as u64) {
+                break;
+            }
+        }
+        let nth = took.len() * 99 / 100;
+        *took.select_nth_unstable(nth).1
+    }
+}
+
+/// The right to disturb the machine: one siege at a time, among threads and among processes.
+pub(crate) struct Alone(#[allow(dead_code, reason = "held, not used")] UnixListener);
+
+impl Alone {
+    /// A name can be bound once, and is free again when its owner is gone, however it went.
+    pub(crate) fn wait() -> Self {
+        let name = format!("wattle black box of {}", env!("CARGO_MANIFEST_DIR"));
+        let name = UnixAddr::from_abstract_name(name).expect("it is short");
+        loop {
+            match UnixListener::bind_addr(&name) {
+                Ok(name) => return Self(name),
+                Err(_taken) => thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+}
