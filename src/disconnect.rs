@@ -1,6 +1,11 @@
 //! Why a connection ended: [`Disconnect`].
 
-use std::{error::Error, fmt, io, sync::Arc};
+use std::{
+    error::Error,
+    fmt, io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 /// A boxed error of the user's: what a handshake may return.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
@@ -215,4 +220,10 @@ pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> Arc<str> {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a payload that is no text").into()
+}
+
+/// What an error says of itself. It may be the user's, and panic instead.
+pub(crate) fn shown(error: &impl fmt::Display) -> String {
+    let text = catch_unwind(AssertUnwindSafe(|| error.to_string()));
+    text.unwrap_or_else(|_| "an error that panics when it is asked what it is".to_owned())
 }

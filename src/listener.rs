@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tracing::{trace, warn};
 
 use crate::{
+    disconnect::shown,
     throttle::{Kind, Tell, Throttle},
     transport::Acceptor,
 };
@@ -59,7 +60,7 @@ pub(crate) async fn accept<A: Acceptor>(
 
 fn complain(error: &io::Error, throttle: &Throttle) {
     // In quotes: a transport may tell in it what a remote sent.
-    let error = error.to_string();
+    let error = shown(error);
     match throttle.pass(Kind::AcceptFailed) {
         Some(Tell { suppressed }) => {
             warn!(?error, suppressed, "can't accept connections, trying again");

@@ -10,6 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
+    disconnect::{Reason, Timeout},
     error::{Limit, Refusal},
     peer::Side,
     sync::Mutex,
@@ -25,6 +26,9 @@ pub(crate) enum Kind {
     Refused(Discriminant<Refusal>, Option<Discriminant<Limit>>),
     HandshakeFailed(Side),
     AcceptFailed,
+    Disconnected(Discriminant<Reason>, Option<Timeout>),
+    Dropped,
+    Undelivered,
 }
 
 /// Says which lines are told. It has an entry for each kind that there was, and the kinds are
@@ -41,7 +45,7 @@ struct Turn {
 }
 
 /// A line that may be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tell {
     /// How many of its kind were not, since the last that was; `None` if there were none, so that the
     /// line doesn't have the field.
@@ -82,6 +86,16 @@ impl From<&Refusal> for Kind {
             _ => None,
         };
         Self::Refused(discriminant(refusal), limit)
+    }
+}
+
+impl From<&Reason> for Kind {
+    fn from(reason: &Reason) -> Self {
+        let timeout = match reason {
+            Reason::TimedOut(timeout) => Some(*timeout),
+            _ => None,
+        };
+        Self::Disconnected(discriminant(reason), timeout)
     }
 }
 

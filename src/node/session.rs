@@ -10,15 +10,16 @@ use std::{
 };
 
 use tokio_util::codec::{Decoder, Encoder};
-use tracing::debug;
+use tracing::{debug, trace};
 
 use super::core::Core;
 use crate::{
     admission::Permit,
     connection::Connection,
-    disconnect::{BoxError, Disconnect, Reason, panic_message},
+    disconnect::{BoxError, Disconnect, Initiator, Reason, panic_message, shown},
     inbound::Ender,
     outbound::Queue,
+    throttle::{Kind, Tell, Throttle},
     transport::ByteStream,
 };
 
@@ -118,8 +119,7 @@ impl<In, Out> Drop for Farewell<In, Out> {
             stats.add_traffic(&self.queue.stats());
             stats.add_ending(disconnect);
         });
-        let reason = disconnect.to_string();
-        debug!(?reason, "disconnected");
+        tell(disconnect, &self.core.throttle);
         // Whoever is told of the end may count on the room that it leaves.
         drop(self.permit.take());
         if let Some(ender) = self.ender.take() {
@@ -128,5 +128,22 @@ impl<In, Out> Drop for Farewell<In, Out> {
         self.queue.end(disconnect.clone());
         // Last, because these are the user's: dropping them may panic, which ends nothing else.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(unsent)));
+    }
+}
+
+/// What a remote or an error can cause again and again is told once a second and kind; ends that are part
+/// of the plan are told each.
+fn tell(disconnect: &Disconnect, throttle: &Throttle) {
+    let planned = matches!(disconnect.reason, Reason::EndOfStream)
+        || disconnect.initiator == Initiator::Local;
+    let tell = match planned {
+        true => Some(Tell::default()),
+        false => throttle.pass(Kind::from(&disconnect.reason)),
+    };
+    match tell {
+        Some(Tell { suppressed }) => {
+            debug!(reason = ?shown(disconnect), suppressed, "disconnected")
+        }
+        None => trace!(reason = ?shown(disconnect), "disconnected"),
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     admission::Permit,
     connection::Connection,
     dialer,
-    disconnect::{BoxError, panic_message},
+    disconnect::{BoxError, panic_message, shown},
     error::{ConnectError, HandshakeError, ListenError},
     inbound::{Event, Hub},
     incoming::{self, Incomings},
@@ -97,12 +97,11 @@ where
     }
 
     fn tell_of_failed_handshake(&self, error: &HandshakeError, side: Side, span: &Span) {
-        let error = error.to_string();
         match self.core.throttle.pass(Kind::HandshakeFailed(side)) {
             Some(Tell { suppressed }) => {
-                debug!(parent: span, ?error, suppressed, "handshake failed");
+                debug!(parent: span, error = ?shown(error), suppressed, "handshake failed");
             }
-            None => trace!(parent: span, ?error, "handshake failed"),
+            None => trace!(parent: span, error = ?shown(error), "handshake failed"),
         }
     }
 
@@ -252,11 +251,25 @@ where
     }
 
     fn undelivered(&self, peer: Peer, messages: u64) {
+        let span = &self.core.span;
+        match self.core.throttle.pass(Kind::Undelivered) {
+            Some(Tell { suppressed }) => {
+                debug!(parent: span, %peer, messages, suppressed, "undelivered");
+            }
+            None => trace!(parent: span, %peer, messages, "undelivered"),
+        }
         self.core.count(|stats| stats.undelivered += messages);
         self.hub.notify(Event::Undelivered(peer, messages));
     }
 
     fn dropped(&self, peer: Peer, messages: u64) {
+        let span = &self.core.span;
+        match self.core.throttle.pass(Kind::Dropped) {
+            Some(Tell { suppressed }) => {
+                debug!(parent: span, %peer, messages, suppressed, "queue full, dropped");
+            }
+            None => trace!(parent: span, %peer, messages, "queue full, dropped"),
+        }
         self.hub.notify(Event::Dropped(peer, messages));
     }
 
