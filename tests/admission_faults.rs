@@ -116,6 +116,8 @@ async fn an_acceptor_that_panics_ends_its_own_listening() {
         assert!(network.dial(addr).await.is_err());
     }
     assert!(within(incomings.recv()).await.is_none());
+    assert!(within(node.stop_listening()).await);
+    assert!(!within(node.stop_listening()).await);
 
     // Its connections stay, and it can be listened on again.
     within(remote.write_all(b"still here\n")).await.unwrap();

@@ -60,16 +60,22 @@ impl<Out: Send + 'static> Node<Out> {
     ///
     /// When dropped after its first poll, the listening still stops.
     pub async fn stop_listening(&self) -> bool {
-        let listeners = self.core().listeners.lock().clone();
+        let listeners = self.open_listeners();
         for listener in &listeners {
             listener.stop.cancel();
         }
         for listener in &listeners {
             listener.closed.cancelled().await;
         }
-        let still_open = |listener: &Listening| !listener.closed.is_cancelled();
-        self.core().listeners.lock().retain(still_open);
+        drop(self.open_listeners());
         !listeners.is_empty()
+    }
+
+    /// Those whose sockets are not closed; the others are forgotten.
+    fn open_listeners(&self) -> Vec<Listening> {
+        let mut listeners = self.core().listeners.lock();
+        listeners.retain(|listener| !listener.closed.is_cancelled());
+        listeners.clone()
     }
 }
 
