@@ -9,10 +9,14 @@ use std::{net::SocketAddr, time::Duration};
 use common::{
     MANY_POLLS, adopt, ending, in_memory, network::black_hole, next_event, polled, within,
 };
-use door::{Door, GO, PANIC, some_port};
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use door::{Door, GO, Knocking, PANIC, some_port};
+use tokio::{
+    io::{AsyncWriteExt, DuplexStream, duplex},
+    net::TcpStream,
+};
 use wattle::{
-    Builder, ConnectError, Event, HandshakeError, IpNet, Limit, Peer, Refusal, Side, Transport,
+    Builder, ConnectError, Event, HandshakeError, IpNet, Limit, Node, Peer, Refusal, Side,
+    Transport,
 };
 
 const SOON: Duration = Duration::from_secs(3);
@@ -249,5 +253,31 @@ async fn a_caller_that_goes_away_at_any_time_leaves_no_permit_behind() {
     let (ours, theirs) = duplex(64);
     adopt(&node, ours).await;
     drop(theirs);
+    common::shut_down(&node).await;
+}
+
+/// On several threads a reader of events is quick to come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn there_is_room_by_the_time_that_the_program_is_told() {
+    let builder = room_for_one(Node::builder());
+    let (node, inbound) = within(builder.start::<_, String>(Knocking)).await.unwrap();
+    let mut events = inbound.into_events();
+    let addr = within(node.listen("127.0.0.1:0")).await.unwrap();
+    let mut incomings = within(node.listen_incoming("127.0.0.1:0")).await.unwrap();
+    for _ in 0..200 {
+        let mut stream = within(TcpStream::connect(addr)).await.unwrap();
+        stream.write_u8(GO).await.unwrap();
+        let event = next_event(&mut events).await;
+        assert!(matches!(event, Event::HandshakeFailed(..)), "{event:?}");
+
+        let asking = within(TcpStream::connect(incomings.local_addr())).await;
+        within(incomings.recv()).await.unwrap().refuse();
+        let event = next_event(&mut events).await;
+        assert!(
+            matches!(event, Event::Refused(_, Refusal::Declined)),
+            "{event:?}"
+        );
+        drop((stream, asking));
+    }
     common::shut_down(&node).await;
 }
