@@ -93,7 +93,7 @@ fn a_buffer_that_has_grown_much_is_not_lent_again() {
         fixture
     };
     // A little is left of it, which is kept.
-    after_a_line_of((1 << 20) - 10_000);
+    after_a_line_of((1 << 20) - 15_000);
     let mut fixture = after_a_line_of(20_000);
     fixture.script.data("begun");
     fixture.settle_pending();

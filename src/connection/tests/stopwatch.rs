@@ -128,6 +128,27 @@ async fn of_several_deadlines_the_earliest_is_told_and_of_one_instant_the_one_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stall_that_is_over_is_forgotten() {
+    let mut deadlines = Deadlines::new(&SessionConfig {
+        write_timeout: Some(LIMIT),
+        ..without_deadlines()
+    });
+    let stalled = Activity {
+        writing: true,
+        ..WAITS
+    };
+    // As with a stream that has a buffer of its own: none of ours is taken in between.
+    for _ in 0..3 {
+        assert_eq!(passed(&mut deadlines, stalled), None);
+        advance(LIMIT - MOMENT).await;
+        assert_eq!(passed(&mut deadlines, WAITS), None);
+    }
+    assert_eq!(passed(&mut deadlines, stalled), None);
+    advance(LIMIT).await;
+    assert_eq!(passed(&mut deadlines, stalled), Some(Deadline::Write));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_largest_limits_never_pass() {
     let config = SessionConfig {
         idle_timeout: Some(Duration::MAX),
