@@ -1,6 +1,8 @@
 //! What several test files use.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod dropped;
+pub(crate) mod hesitant;
 pub(crate) mod network;
 pub(crate) mod nodes;
 pub(crate) mod pairs;
