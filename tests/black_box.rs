@@ -40,6 +40,9 @@ use siege::{Alone, CLIENTS_LINE, Client, Siege, Target, lay_siege};
 /// few KiB between which others live on. The next full queue uses it again.
 const OF_FULL_QUEUES: usize = 32 * 1024;
 
+// Where hundreds come at once, some may come faster than the echo can greet them, and are refused as
+// too many that are pending: `refused.max_pending`.
+
 /// Addresses that an attack comes from where nothing depends on them.
 const ADDRESSES: usize = 16;
 
@@ -57,6 +60,9 @@ fn a_slow_drip_is_cut_off_at_the_frame_timeout() {
 
 #[test]
 fn a_line_without_an_end_is_cut_off_at_the_frame_cap() {
+    /// In bytes: a read brings more than the cap, and what comes while the connection is being closed
+    /// is read and thrown away. It is far from the cap that a node has of itself, 16 MiB.
+    const MOST: u64 = 1024 * 1024;
     let attack = |siege: &Siege| {
         siege.in_waves_of(8, 8, || {
             for stream in connect_many(8, address, siege.addr) {
@@ -66,10 +72,10 @@ fn a_line_without_an_end_is_cut_off_at_the_frame_cap() {
     };
     let (last_words, attackers) = lay_siege(Target::with(&["--max-frame", "4096"]), attack);
     last_words.assert("ended.frame_too_large", attackers);
-    // All lines are the client's. A read brings some more than the cap.
+    // All lines are the client's.
     let endless = last_words.number("bytes_in")
         - CLIENTS_LINE.len() as u64 * last_words.number("messages_in");
-    assert!(endless / attackers < 16 * 4096, "{last_words:?}");
+    assert!(endless / attackers < MOST, "{last_words:?}");
 }
 
 #[test]
@@ -180,7 +186,6 @@ fn a_flood_from_many_addresses_fills_the_house_and_no_more() {
     let options = ["--max-connections", "64", "--max-per-ip", "8"];
     let (last_words, attackers) = lay_siege(Target::with(&options), attack);
     let rounds = attackers / FLOOD as u64;
-    // Some come faster than they can be greeted, and are too many that are pending.
     let [full, pending] =
         ["refused.max_connections", "refused.max_pending"].map(|name| last_words.number(name));
     assert!(full > 0, "{last_words:?}");
@@ -197,8 +202,9 @@ fn those_who_connect_and_say_nothing_are_cut_off_at_the_idle_timeout() {
         300
     };
     let (last_words, attackers) = lay_siege(Target::with(&["--idle-timeout", "1s"]), attack);
-    last_words.assert("timeouts.idle", attackers);
-    last_words.assert("connected", 1 + attackers);
+    let pending = last_words.number("refused.max_pending");
+    last_words.assert("timeouts.idle", attackers - pending);
+    last_words.assert("connected", 1 + attackers - pending);
 }
 
 #[test]
