@@ -33,7 +33,7 @@ use attackers::{
     send_until_cut_off,
 };
 use common::{random, seed};
-use echo::{Echo, wait_until};
+use echo::{Echo, left_in_the_kernel, wait_until};
 use siege::{Alone, CLIENTS_LINE, Client, Siege, Target, lay_siege};
 
 /// How much memory stays with the allocator where queues were full, in KiB: it comes in pieces of a
@@ -101,6 +101,8 @@ fn a_reader_that_never_reads_is_cut_off_at_the_write_timeout() {
                 n => Err(format!("{n} instead of {}", siege.descriptors)),
             }
         });
+        // Megabytes for each, that would stay as long as the client likes, and count as nothing.
+        assert_eq!(left_in_the_kernel(siege.addr.port()), 0);
         deaf.len() as u64
     };
     let target = Target {

@@ -222,6 +222,23 @@ fn rest_of(lines: &Receiver<String>) -> Vec<String> {
     rest
 }
 
+/// How many bytes the kernel still holds for clients of a port on this host, of connections that its
+/// program has closed.
+pub(crate) fn left_in_the_kernel(port: u16) -> usize {
+    /// Closed by the program, and the remote has not acknowledged all: `TCP_FIN_WAIT1`.
+    const FIN_WAIT_1: &str = "04";
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux has it");
+    let port = format!(":{port:04X}");
+    let bytes = table.lines().filter_map(|line| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (local, _remote, state) = (fields.next()?, fields.next()?, fields.next()?);
+        let (unsent, _unread) = fields.next()?.split_once(':')?;
+        let is_left = local.ends_with(&port) && state == FIN_WAIT_1;
+        is_left.then(|| usize::from_str_radix(unsent, 16).expect("it is hexadecimal"))
+    });
+    bytes.sum()
+}
+
 /// Waits for what shows only when it is looked at; the last `Err` says in the failure what was wrong.
 #[track_caller]
 pub(crate) fn wait_until(mut holds: impl FnMut() -> Result<(), String>) {
