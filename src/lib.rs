@@ -160,6 +160,10 @@
 //!
 //! # What the node promises
 //!
+//! In short; [`promises`] has it whole, with the code that keeps each and the tests that would fail, what
+//! holds under attack, and what is *not* promised. (Plain TCP is not encrypted, for one: begin with a
+//! handshake where that matters.)
+//!
 //! 1. **Order.** Messages of one peer are yielded as they were decoded, and written as they were sent.
 //!    Its `Connected` comes first and its `Disconnected` last, once each.
 //! 2. **Backpressure is a matter between you and one peer.** A connection whose messages aren't taken
@@ -206,6 +210,7 @@ mod config;
 mod disconnect;
 mod error;
 mod peer;
+pub mod promises;
 mod shutdown;
 mod spares;
 mod stats;

@@ -15,7 +15,7 @@ use crate::{config::WhenFull, error::PeerGone, peer::Peer, waiters::WaiterId};
 /// The sink of one peer: `Sink<Out>` with that peer's backpressure and errors, and nobody else's.
 ///
 /// `flush` resolves when everything fed through this handle was handed to the operating system, in
-/// whole flushes of the connection, as with [`Outbound`]. The error is that the peer is gone, or
+/// whole flushes of the connection, as with [`Outbound`](crate::Outbound). The error is that the peer is gone, or
 /// being disconnected. A message that was fed but never written is then counted in
 /// [`Disconnect::undelivered`](crate::Disconnect::undelivered); one that was fed too late for that is
 /// reported as [`Event::Undelivered`](crate::Event::Undelivered). Closing the sink flushes it and

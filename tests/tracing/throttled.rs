@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use futures::SinkExt;
 use tokio::{
     io::AsyncWriteExt,
     time::{advance, sleep},
 };
 use tracing::Level;
-use wattle::{Event, HandshakeError, IpNet};
+use wattle::{Event, HandshakeError, IpNet, WhenFull};
 
 use crate::{
-    common::{Silent, network::Network, next_event, quiet, shut_down, start_lines, within},
+    common::{
+        Silent, ending, in_memory, join, network::Network, next_event, quiet, shut_down,
+        start_lines, within,
+    },
     told::{life_of, named, told_by},
 };
 
@@ -120,4 +124,103 @@ async fn those_that_are_ignored_are_not_told_at_all() {
         .map(ToString::to_string)
         .collect();
     assert_eq!(told, expected);
+}
+
+/// What is told of the endings of this node's connections at `debug`.
+fn ends_of(node: &'static str) -> Vec<String> {
+    let ends = life_of(node).into_iter();
+    ends.filter_map(|line| Some(line.split_once(": disconnected reason=")?.1.to_owned()))
+        .collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_that_end_with_an_error_are_a_line_per_second_and_kind() {
+    let builder = named("errors", in_memory().max_frame_bytes(64));
+    let (node, inbound) = start_lines(builder).await;
+    let mut events = inbound.into_events();
+    for _ in 0..2 {
+        for _ in 0..10 {
+            for bad in [&b"\xff\n"[..], &[b'x'; 65]] {
+                let (peer, mut remote) = join(&node, 128).await;
+                remote.write_all(bad).await.unwrap();
+                drop(remote);
+                ending(&mut events, peer).await;
+            }
+        }
+        sleep(SECOND).await;
+    }
+    shut_down(&node).await;
+    let (decode, large) = (
+        r#""decode error: Unable to decode input as UTF8 (by the library)""#,
+        r#""frame too large: 65 bytes of it, 64 allowed (by the library)""#,
+    );
+    let again = |line| format!("{line} suppressed=9");
+    let expected = [
+        decode.to_owned(),
+        large.to_owned(),
+        again(decode),
+        again(large),
+    ];
+    assert_eq!(ends_of("errors"), expected);
+    let all = told_by("errors", |_| true);
+    let all = all.iter().map(ToString::to_string);
+    assert_eq!(all.filter(|line| line.contains("disconnected")).count(), 40);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_that_somebody_wanted_are_told_each() {
+    let (node, inbound) = start_lines(named("wanted", in_memory())).await;
+    let mut events = inbound.into_events();
+    for n in 0..9 {
+        let (peer, remote) = join(&node, 128).await;
+        match n % 3 {
+            0 => assert!(node.abort(peer)),
+            1 => drop(remote),
+            _ => {
+                let disconnect = tokio::spawn({
+                    let node = node.clone();
+                    async move { node.disconnect(peer).await }
+                });
+                drop(remote);
+                within(disconnect).await.unwrap();
+            }
+        }
+        ending(&mut events, peer).await;
+    }
+    shut_down(&node).await;
+    assert_eq!(ends_of("wanted").len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_that_are_lost_are_a_line_per_second_and_kind() {
+    let full = in_memory()
+        .max_outbound_messages(1)
+        .when_full(WhenFull::DropNewest);
+    let (node, inbound) = start_lines(named("lost", full)).await;
+    let (peer, remote) = join(&node, 1).await;
+    for _ in 0..10 {
+        node.try_send_to("dropped but for the first".to_owned(), peer)
+            .unwrap();
+    }
+    drop(remote);
+    let mut events = inbound.into_events();
+    ending(&mut events, peer).await;
+    let mut outbound = node.outbound();
+    for _ in 0..10 {
+        within(outbound.feed(("undelivered".to_owned(), peer)))
+            .await
+            .unwrap();
+    }
+    drop(outbound);
+    within(node.shutdown()).await;
+    let life = life_of("lost");
+    let lost: Vec<_> = life
+        .iter()
+        .filter(|line| line.contains("messages="))
+        .collect();
+    let expected = [
+        format!("queue full, dropped peer={peer} messages=1"),
+        format!("undelivered peer={peer} messages=1"),
+    ];
+    assert_eq!(lost, expected.iter().collect::<Vec<_>>());
 }

@@ -207,20 +207,20 @@ async fn an_encoder_that_fails_leaves_no_bytes_and_is_not_called_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_on_writing_comes_after_what_the_remote_had_sent() {
+async fn a_broken_pipe_comes_after_what_the_remote_had_sent_and_its_end() {
     let mut fixture = Fixture::new();
     fixture.settle_pending();
     let (text, lines) = lines(700);
     fixture.push("a");
     fixture.script.data(text);
     fixture.script.eof();
-    fixture.script.fails_writes(ErrorKind::ConnectionReset);
+    fixture.script.fails_writes(ErrorKind::BrokenPipe);
     assert_ended!(fixture.settle_ended(), Reason::EndOfStream, Remote);
     assert_eq!(fixture.received(), lines);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_on_writing_comes_after_what_a_slow_reader_has_no_room_for() {
+async fn a_broken_pipe_comes_after_what_a_slow_reader_has_no_room_for() {
     let mut fixture = Fixture::with(SessionConfig {
         inbound: at_most(2),
         ..without_deadlines()
@@ -230,7 +230,7 @@ async fn a_reset_on_writing_comes_after_what_a_slow_reader_has_no_room_for() {
     fixture.push("a");
     fixture.script.data(text);
     fixture.script.eof();
-    fixture.script.fails_writes(ErrorKind::ConnectionReset);
+    fixture.script.fails_writes(ErrorKind::BrokenPipe);
     let mut received = Vec::new();
     let ended = loop {
         if let Poll::Ready(ended) = fixture.settle() {
@@ -242,6 +242,21 @@ async fn a_reset_on_writing_comes_after_what_a_slow_reader_has_no_room_for() {
     received.append(&mut fixture.received());
     assert_ended!(ended, Reason::EndOfStream, Remote);
     assert_eq!(received, lines);
+}
+
+/// A pipe breaks when the remote had ended its side. If it hadn't, a write is told of the reset, and
+/// reading finds an end that is none.
+#[tokio::test(start_paused = true)]
+async fn a_reset_on_writing_comes_after_what_the_remote_had_sent_and_is_no_end() {
+    let mut fixture = Fixture::new();
+    fixture.settle_pending();
+    let (text, lines) = lines(700);
+    fixture.push("a");
+    fixture.script.data(text);
+    fixture.script.eof();
+    fixture.script.fails_writes(ErrorKind::ConnectionReset);
+    assert_ended!(fixture.settle_ended(), Reason::Reset(_), Remote);
+    assert_eq!(fixture.received(), lines);
 }
 
 #[tokio::test(start_paused = true)]
