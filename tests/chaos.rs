@@ -1,5 +1,50 @@
-//! Chaos: a pool of nodes, and workers that do at random whatever can be done to them, while books are
-//! kept that have to be exact in the end.
+//! Chaos: a pool of up to 32 nodes over TCP on this host, and 16 workers that do at random whatever can
+//! be done to them, while books are kept that have to be exact in the end.
+//!
+//! ```sh
+//! cargo test --test chaos -- --nocapture                       # five seconds; thirty in CI
+//! WATTLE_CHAOS_SECONDS=3600 cargo test --test chaos -- --nocapture threads
+//! WATTLE_CHAOS_SEED=1 WATTLE_CHAOS_THREADS=2 cargo test --test chaos -- --nocapture threads
+//! ```
+//!
+//! The seed is printed at the start and with every failure. It determines the options of the nodes and
+//! the mix of actions, which is rolled again each second, but not the order in which threads and
+//! sockets get on: a failure comes back with its seed more often than with another, and not always. At
+//! the end it prints how often what was done and met. For hours, nothing else is needed: what is settled
+//! leaves the books, so the memory that they take doesn't grow.
+//!
+//! # What goes wrong on purpose
+//!
+//! Nodes have tiny queues, short deadlines, few connections, any policy for full queues, a memory budget,
+//! a cap on frames; handshakes, codecs and filters that fail, panic or stall; readers that pause or go
+//! away. Futures are dropped midway, sinks with what they hold. Listeners come and go, limits and bans
+//! change. Remotes that are no nodes send garbage, half a frame, byte by byte, reset, close half, or stall.
+//!
+//! # What is checked while it runs
+//!
+//! By a thread of its own ([`watchdog`]), which also notices when the runtime itself doesn't get on:
+//!
+//! - No operation takes longer than its bound, which follows from the options of its node.
+//! - Limits are kept, also when they change ([`ceiling`]). No counter goes back.
+//! - Messages are delivered. Descriptors and tasks stay below their ceilings.
+//!
+//! By whoever reads events ([`reader`]): the order of the events of each connection. By the books ([`books`]):
+//! each message arrives where it was sent to, once, in order, with its own bytes, and none that was
+//! not taken.
+//!
+//! # What is checked at the end
+//!
+//! - Of each connection ([`books`]): a message is delivered, or reported, or was in a connection that
+//!   ended. *Ended* means that the receiver did not see the end of the sender's stream: it was reset, or
+//!   closed from the receiver's side, or its reader had gone. Wherever the receiver did see the end, what is
+//!   missing is no more than what the sender's `Disconnect` says; and wherever anything is missing,
+//!   nothing that was sent behind it has arrived, unless a policy was told to drop.
+//! - Of each node ([`account`]): its counters, its events and what the workers did add up. (Of a node that is
+//!   dropped rather than shut down nobody can ask.)
+//! - Of each node that is left ([`exam`]): when there is room for one connection, one gets in.
+//! - As many tasks and descriptors as at the start.
+//!
+//! What it has found has tests of its own ([`found`]).
 
 mod common;
 

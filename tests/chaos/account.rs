@@ -154,7 +154,9 @@ impl Account {
         let notices = refused + stats.handshakes_failed + stats.undelivered + stats.dropped;
         if notices < NOTICES {
             self.equal("messages reported as dropped", seen.dropped, stats.dropped);
-            self.equal("Refused", seen.refused, refused);
+            // The stream may end before those are refused that were undecided at the shutdown.
+            let at_least = refused - stats.refused.declined;
+            self.at_most("told of Refused", at_least, seen.refused);
         }
         let unknown = &seen.unknown_dialled;
         self.failures.check(unknown.is_empty(), || {

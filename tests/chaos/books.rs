@@ -12,7 +12,8 @@
 //!    `Disconnect` says is undelivered: so a message is delivered, or reported, or was in a connection
 //!    that ended in another way.
 //! 5. What the sender's `Disconnect` doesn't report as undelivered went through the encoder.
-//! 6. A reader that stays gets all that was decoded before it gets `Disconnected`.
+//! 6. An end that closes by itself, and in time, leaves no half of a message on the wire.
+//! 7. A reader that stays gets all that was decoded before it gets `Disconnected`.
 
 use std::{
     collections::HashMap,
@@ -79,6 +80,9 @@ pub(crate) struct End {
 struct Ended {
     undelivered: u64,
     saw_the_end: bool,
+    inside_frame: bool,
+    /// Closed by itself, and in time.
+    closed: bool,
     /// In words.
     why: String,
 }
@@ -208,6 +212,12 @@ impl Books {
                 why.reason,
                 Reason::EndOfStream | Reason::EndInsideFrame { .. }
             ),
+            inside_frame: matches!(why.reason, Reason::EndInsideFrame { .. }),
+            closed: !why.drain_timed_out
+                && matches!(
+                    why.reason,
+                    Reason::Disconnected | Reason::Shutdown | Reason::Encode(_)
+                ),
             why: why.to_string(),
         };
         let (decoded, yielded) = (end.decoded.load(SeqCst), end.yielded.load(SeqCst));
@@ -277,9 +287,13 @@ impl Books {
                 format!("{name}: {queued} queued, {encoded} encoded, {reported} reported")
             });
         }
-        let saw_the_end = to
-            .and_then(|to| to.ended.get())
-            .is_some_and(|to| to.saw_the_end);
+        let at_end = to.and_then(|to| to.ended.get());
+        let half = at_end.is_some_and(|at_end| ended.closed && at_end.inside_frame);
+        self.failures.check(!half, || {
+            let name = from.named();
+            format!("{name} ({}) left half a frame at {to:?}", ended.why)
+        });
+        let saw_the_end = at_end.is_some_and(|at_end| at_end.saw_the_end);
         if !saw_the_end || from.owner.may_drop {
             return tally.cut_off += missing;
         }

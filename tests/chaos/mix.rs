@@ -6,6 +6,7 @@ use crate::rng::Rng;
 pub(crate) enum Action {
     Start,
     ShutDown,
+    ShutDownAndDrop,
     DropNode,
     DropInbound,
     Connect,
@@ -32,9 +33,10 @@ use Action::*;
 
 /// Each with its usual weight: as many messages as a connection deserves, as many connections as a node
 /// does, and enough nodes.
-const USUAL: [(Action, u64); 22] = [
+const USUAL: [(Action, u64); 23] = [
     (Start, 20),
     (ShutDown, 1),
+    (ShutDownAndDrop, 1),
     (DropNode, 1),
     (DropInbound, 1),
     (Connect, 80),

@@ -24,7 +24,7 @@ pub(crate) const SLACK: Duration = Duration::from_secs(20);
 const PROGRESS: Duration = Duration::from_secs(30);
 
 /// After the first failure the run has this long to come to its end.
-const LAST_RESORT: Duration = Duration::from_secs(120);
+const LAST_RESORT: Duration = Duration::from_secs(60);
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(50);

@@ -63,6 +63,7 @@ impl Worker {
         match action {
             Action::Start => {}
             Action::ShutDown => self.shut_down(member).await,
+            Action::ShutDownAndDrop => self.shut_down_and_drop().await,
             Action::DropNode => drop(self.chaos.pool.take(&mut self.rng)),
             Action::DropInbound if self.rng.chance(200) => self.order(&member, Command::Drop),
             Action::DropInbound => {}
@@ -136,6 +137,20 @@ impl Worker {
         self.end(member.clone()).await;
         if !taken_first {
             self.chaos.pool.remove(&member);
+        }
+    }
+
+    /// Once polled, it goes on by itself.
+    async fn shut_down_and_drop(&mut self) {
+        if let Some(member) = self.chaos.pool.take(&mut self.rng) {
+            member.account.ending.store(true, SeqCst);
+            let patience = Duration::from_micros(self.rng.below(1000));
+            let shutdown = timeout(patience, member.node.shutdown());
+            let ended = self.watch("shutdown", &member, patience, shutdown).await;
+            match ended {
+                Ok(_) => member.is_shut_down.store(true, SeqCst),
+                Err(_elapsed) => self.chaos.counts.add("dropped midway", "shutdown"),
+            }
         }
     }
 
