@@ -102,7 +102,7 @@ const IN_FLIGHT: usize = 64;
 /// For deadlines with which nothing competes: time is paused.
 pub(crate) const SOON: Duration = Duration::from_secs(3);
 
-type Options = Builder<AdoptOnly<Stream>>;
+pub(crate) type Options = Builder<AdoptOnly<Stream>>;
 
 /// A node with room for two connections: the victim's, whose pieces are faulty, and a bystander's, who
 /// must notice nothing.
