@@ -273,7 +273,7 @@ fn ask(filter: Option<Filter>, addr: SocketAddr) -> Result<(), Refusal> {
     match catch_unwind(AssertUnwindSafe(move || filter(addr))) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Refusal::Filtered),
-        Err(payload) => Err(Refusal::FilterPanicked(panic_message(&*payload))),
+        Err(payload) => Err(Refusal::FilterPanicked(panic_message(payload))),
     }
 }
 

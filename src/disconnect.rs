@@ -1,8 +1,9 @@
 //! Why a connection ended: [`Disconnect`].
 
 use std::{
+    any::Any,
     error::Error,
-    fmt, io,
+    fmt, io, mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -215,15 +216,26 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// The text of a panic's payload.
-pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> Arc<str> {
+/// The text of a panic's payload, which is the user's and may panic when it is dropped.
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> Arc<str> {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a payload that is no text").into()
+    let text = text.unwrap_or("a payload that is no text").into();
+    contain(|| drop(payload));
+    text
 }
 
 /// What an error says of itself. It may be the user's, and panic instead.
 pub(crate) fn shown(error: &impl fmt::Display) -> String {
-    let text = catch_unwind(AssertUnwindSafe(|| error.to_string()));
-    text.unwrap_or_else(|_| "an error that panics when it is asked what it is".to_owned())
+    let mut text = "an error that panics when it is asked what it is".to_owned();
+    contain(|| text = error.to_string());
+    text
+}
+
+/// Runs what is the user's where a panic of it must not keep others from what is theirs.
+pub(crate) fn contain(run: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+        // Dropping it might panic again, and so on.
+        mem::forget(payload);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::AssertUnwindSafe,
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -14,7 +14,7 @@ use tracing::{Instrument, debug, trace, warn};
 use super::{core::Listening, wiring::Wiring};
 use crate::{
     admission::Permit,
-    disconnect::{BoxError, panic_message},
+    disconnect::{BoxError, contain, panic_message},
     error::{ConnectError, ListenError, Refusal},
     inbound::Event,
     incoming::{Decision, Incoming, Undecided},
@@ -57,7 +57,9 @@ where
         addr: SocketAddr,
     ) -> Result<(T::Acceptor, Listening), ListenError> {
         let failed = |source| ListenError::Io { addr, source };
-        let acceptor = self.transport.bind(addr).await.map_err(failed)?;
+        let bound = self.core.shutdown.unless_begun(self.transport.bind(addr));
+        let bound = bound.await.ok_or(ListenError::ShutDown)?;
+        let acceptor = bound.map_err(failed)?;
         let listening = Listening {
             addr: acceptor.local_addr().map_err(failed)?,
             stop: self.core.shutdown.child_token(),
@@ -82,7 +84,7 @@ where
             // However it ends, the address is no longer one that is listened on.
             let _guards = (stop.clone().drop_guard(), closed.drop_guard());
             if let Err(payload) = accept.await {
-                let panic = panic_message(&*payload);
+                let panic = panic_message(payload);
                 warn!(%addr, ?panic, "accepting connections panicked");
             }
             debug!(%addr, "stopped listening");
@@ -158,7 +160,7 @@ where
 /// Closes a stream before anyone is told that it is closed. It is the transport's: dropping it may
 /// panic, which must not end the listening.
 fn close(stream: impl ByteStream) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(stream)));
+    contain(|| drop(stream));
 }
 
 impl<T, P, Out> Reception<T::Stream> for Welcome<Wiring<T, P, Out>>

@@ -16,7 +16,7 @@ use super::core::Core;
 use crate::{
     admission::Permit,
     connection::Connection,
-    disconnect::{BoxError, Disconnect, Initiator, Reason, panic_message, shown},
+    disconnect::{BoxError, Disconnect, Initiator, Reason, contain, panic_message, shown},
     inbound::Ender,
     outbound::Queue,
     throttle::{Kind, Tell, Throttle},
@@ -61,7 +61,7 @@ impl<Io, C: Decoder, Out> Session<Io, C, Out> {
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
         self.farewell.disconnect = match ended.and_then(|ended| dropped.map(|()| ended)) {
             Ok(disconnect) => disconnect,
-            Err(payload) => Disconnect::library(Reason::Panicked(panic_message(&*payload))),
+            Err(payload) => Disconnect::library(Reason::Panicked(panic_message(payload))),
         };
     }
 }
@@ -127,7 +127,7 @@ impl<In, Out> Drop for Farewell<In, Out> {
         }
         self.queue.end(disconnect.clone());
         // Last, because these are the user's: dropping them may panic, which ends nothing else.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(unsent)));
+        contain(|| drop(unsent));
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     admission::Permit,
     connection::Connection,
     dialer,
-    disconnect::{BoxError, panic_message, shown},
+    disconnect::{BoxError, contain, panic_message, shown},
     error::{ConnectError, HandshakeError, ListenError},
     inbound::{Event, Hub},
     incoming::{self, Incomings},
@@ -112,12 +112,15 @@ where
     ) -> Result<Agreed<T, P>, HandshakeError> {
         let limit = self.core.config.handshake_timeout;
         let handshake = async { self.protocol.handshake(stream, peer).await };
-        let handshake = AssertUnwindSafe(handshake).catch_unwind();
-        let handshake = tokio::time::timeout(limit, handshake);
-        match self.core.shutdown.unless_begun(handshake).await {
+        let mut handshake = Box::pin(AssertUnwindSafe(handshake).catch_unwind());
+        let ended = tokio::time::timeout(limit, handshake.as_mut());
+        let ended = self.core.shutdown.unless_begun(ended).await;
+        // One that was timed out holds what is the user's, which may panic when it is dropped.
+        contain(|| drop(handshake));
+        match ended {
             Some(Ok(Ok(Ok(framed)))) => Ok(framed),
             Some(Ok(Ok(Err(error)))) => Err(HandshakeError::Failed(error.into())),
-            Some(Ok(Err(payload))) => Err(HandshakeError::Panicked(panic_message(&*payload))),
+            Some(Ok(Err(payload))) => Err(HandshakeError::Panicked(panic_message(payload))),
             Some(Err(_elapsed)) => Err(HandshakeError::TimedOut(limit)),
             None => Err(HandshakeError::ShutDown),
         }

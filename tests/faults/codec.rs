@@ -152,7 +152,6 @@ macro_rules! decoders {
 decoders! {
     a_decoder_that_panics: DecodePanics,
         Reason::Panicked(text) if &**text == "in decode, 6 bytes left", Library;
-    #[ignore = "fails: told as an abort of ours"]
     a_decoder_that_panics_with_what_panics: DecodePanicsTwice, Reason::Panicked(_), Library;
     a_decoder_that_fails: DecodeFails,
         Reason::Decode(error) if error.to_string() == "decoder", Library;

@@ -231,13 +231,11 @@ async fn a_handshake_with_an_error_that_panics_when_it_is_told_is_told_to_its_di
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the panic is the dialler's, the count is lost"]
 async fn a_handshake_that_panics_with_what_panics_is_told_to_its_dialler() {
     assert_told_to_its_dialler(Act::PanicsTwice).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the panic is the dialler's, the count is lost"]
 async fn a_handshake_that_panics_when_it_is_timed_out_is_told_to_its_dialler() {
     assert_told_to_its_dialler(Act::DropPanics).await;
 }
@@ -248,13 +246,11 @@ async fn a_handshake_with_an_error_that_panics_when_it_is_told_is_told_to_its_ac
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the event and the count are lost"]
 async fn a_handshake_that_panics_with_what_panics_is_told_to_its_acceptor() {
     assert_told_to_its_acceptor(Act::PanicsTwice).await;
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the event and the count are lost"]
 async fn a_handshake_that_panics_when_it_is_timed_out_is_told_to_its_acceptor() {
     assert_told_to_its_acceptor(Act::DropPanics).await;
 }
