@@ -7,6 +7,8 @@ use std::{
     task::{Context, Waker},
 };
 
+use crate::disconnect::contain;
+
 /// Names one waiting future or sink handle, so that it holds one place in a list at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WaiterId(u64);
@@ -27,15 +29,18 @@ impl WaiterId {
 pub(crate) struct Waiters(BTreeMap<WaiterId, Waker>);
 
 impl Waiters {
-    pub(crate) fn register(&mut self, id: WaiterId, cx: &Context<'_>) {
-        self.0
-            .entry(id)
-            .and_modify(|waker| waker.clone_from(cx.waker()))
-            .or_insert_with(|| cx.waker().clone());
+    /// Gives the waker that it replaces.
+    #[must_use = "drop it after the lock is released: it may own what takes the same lock"]
+    pub(crate) fn register(&mut self, id: WaiterId, cx: &Context<'_>) -> Option<Waker> {
+        match self.0.get(&id) {
+            Some(waker) if waker.will_wake(cx.waker()) => None,
+            _ => self.0.insert(id, cx.waker().clone()),
+        }
     }
 
-    pub(crate) fn remove(&mut self, id: WaiterId) {
-        self.0.remove(&id);
+    #[must_use = "drop it after the lock is released: it may own what takes the same lock"]
+    pub(crate) fn remove(&mut self, id: WaiterId) -> Option<Waker> {
+        self.0.remove(&id)
     }
 
     /// Takes all of them out, to be woken when the lock that guards the list is released.
@@ -46,14 +51,15 @@ impl Waiters {
 
     pub(crate) fn wake(self) {
         for waker in self.0.into_values() {
-            waker.wake();
+            wake(Some(waker));
         }
     }
 }
 
-/// Wakes a task if there is one; never to be called under a lock.
+/// Wakes a task if there is one; never to be called under a lock. A waker is the user's and may panic:
+/// that is no reason for another not to be woken.
 pub(crate) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
-        waker.wake();
+        contain(|| waker.wake());
     }
 }

@@ -207,9 +207,12 @@ impl<In> Hub<In> {
         if ready.open == 0 {
             return Poll::Ready(Turn::Over);
         }
-        match &mut ready.consumer {
-            Some(waker) => waker.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+        let known = ready.consumer.as_ref();
+        if !known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            let replaced = ready.consumer.replace(cx.waker().clone());
+            drop(ready);
+            // It may own what takes the same lock.
+            drop(replaced);
         }
         Poll::Pending
     }

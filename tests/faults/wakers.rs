@@ -31,7 +31,6 @@ impl Wake for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the panic ends the connection that woke it"]
 async fn a_reader_whose_waker_panics_costs_no_connection() {
     let mut scene = Scene::new(Fault::None).await;
     let panics = Arc::new(Panics(AtomicUsize::new(0)));
@@ -52,7 +51,6 @@ async fn a_reader_whose_waker_panics_costs_no_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: those behind it are never woken"]
 async fn a_waker_that_panics_keeps_no_other_from_being_woken() {
     let mut scene = Scene::new(Fault::None).await;
     let (node, victim) = (scene.node.clone(), scene.victim);
@@ -112,7 +110,6 @@ async fn stuck() -> (Scene, PeerSink<Text>, Waker) {
 }
 
 #[test]
-#[ignore = "fails: deadlocks: the waker is dropped under the lock"]
 fn a_waker_that_holds_what_it_waits_for_can_be_replaced() {
     ends(async {
         let (mut scene, mut sink, holds) = stuck().await;
@@ -126,7 +123,6 @@ fn a_waker_that_holds_what_it_waits_for_can_be_replaced() {
 }
 
 #[test]
-#[ignore = "fails: deadlocks: the waker is dropped under the lock"]
 fn a_waker_that_holds_what_it_waits_for_can_be_forgotten() {
     ends(async {
         let (mut scene, sink, holds) = stuck().await;

@@ -9,7 +9,7 @@ use std::{
 use super::{Offered, Order, Phase, Pushed, Queue, State};
 use crate::{
     config::WhenFull,
-    disconnect::Disconnect,
+    disconnect::{Disconnect, contain},
     waiters::{WaiterId, wake},
 };
 
@@ -118,7 +118,8 @@ impl<Out: 'static> Queue<Out> {
             drop(state);
             dropped += 1;
             let weight = self.common.weigh(&oldest).unwrap_or(unknown);
-            drop(oldest);
+            // A panic of it is not the sender's.
+            contain(|| drop(oldest));
             let mut state = self.state.lock();
             if state.emptied == emptied {
                 state.lighten(weight);
@@ -177,7 +178,9 @@ impl<Out> Queue<Out> {
         } else if self.has_room(&state) {
             Poll::Ready(Ok(()))
         } else {
-            state.room.register(id, cx);
+            let replaced = state.room.register(id, cx);
+            drop(state);
+            drop(replaced);
             Poll::Pending
         }
     }
@@ -195,7 +198,9 @@ impl<Out> Queue<Out> {
         } else if let Phase::Ended(_) = state.phase {
             Poll::Ready(Err(()))
         } else {
-            state.progress.register(id, cx);
+            let replaced = state.progress.register(id, cx);
+            drop(state);
+            drop(replaced);
             Poll::Pending
         }
     }
@@ -212,15 +217,18 @@ impl<Out> Queue<Out> {
         if let Phase::Ended(disconnect) = &state.phase {
             return Poll::Ready(disconnect.clone());
         }
-        state.progress.register(id, cx);
+        let replaced = state.progress.register(id, cx);
+        drop(state);
+        drop(replaced);
         Poll::Pending
     }
 
     /// Forgets a waiter that is dropped.
     pub(crate) fn forget(&self, id: WaiterId) {
         let mut state = self.state.lock();
-        state.room.remove(id);
-        state.progress.remove(id);
+        let wakers = (state.room.remove(id), state.progress.remove(id));
+        drop(state);
+        drop(wakers);
     }
 
     /// Closes the queue and tells the task what to do.
