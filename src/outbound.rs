@@ -200,12 +200,13 @@ impl<Out: 'static> Sink<(Out, Peer)> for Outbound<Out> {
             Offered::Queued { dropped, .. } => this.routes.dropped(peer, dropped),
             Offered::Full(message) => this.stuck = Some(message),
             Offered::Dropped(message) => {
-                drop(message);
+                // First, because the message may panic when it is dropped.
                 this.routes.dropped(peer, 1);
+                drop(message);
             }
             Offered::Closed(message) => {
-                drop(message);
                 this.routes.undelivered(peer, 1);
+                drop(message);
             }
         }
         Ok(())
@@ -242,10 +243,10 @@ impl<Out> Clone for Outbound<Out> {
 
 impl<Out> Drop for Outbound<Out> {
     fn drop(&mut self) {
-        self.lose_stuck();
         for fed in self.last.iter().chain(self.others.values()) {
             fed.queue.forget(self.id);
         }
+        self.lose_stuck();
     }
 }
 

@@ -75,8 +75,9 @@ impl<Out: 'static> PeerSink<Out> {
                 self.report(dropped);
             }
             Offered::Dropped(message) => {
-                drop(message);
+                // First, because the message may panic when it is dropped.
                 self.report(1);
+                drop(message);
             }
             Offered::Full(message) | Offered::Closed(message) => return self.lose(message),
         }
@@ -90,8 +91,8 @@ impl<Out: 'static> PeerSink<Out> {
     }
 
     fn lose(&self, message: Out) -> Result<(), PeerGone> {
-        drop(message);
         self.routes.undelivered(self.peer(), 1);
+        drop(message);
         Err(self.gone())
     }
 }
