@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::{task::coop, time::sleep};
 use tracing::{trace, warn};
 
 use crate::{
@@ -42,6 +42,8 @@ pub(crate) async fn accept<A: Acceptor>(
 ) {
     let mut pause = PAUSE;
     loop {
+        // An acceptor that is always ready must not keep its worker from everything else.
+        coop::consume_budget().await;
         poll_fn(|cx| reception.poll_ready(cx)).await;
         match poll_fn(|cx| acceptor.poll_accept(cx)).await {
             Ok((stream, addr)) => {

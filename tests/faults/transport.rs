@@ -77,7 +77,6 @@ async fn a_bind_that_stalls_ends_with_its_caller() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: a shutdown doesn't end a listen"]
 async fn a_bind_that_stalls_ends_at_the_shutdown() {
     let scene = Scene::new().await;
     scene.will(Act::BindStalls);
@@ -166,7 +165,6 @@ async fn network_dials(scene: &Scene) -> DuplexStream {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "fails: the accept loop never yields"]
 async fn an_acceptor_whose_streams_fail_for_ever_keeps_nobody_from_their_turn() {
     let mut scene = Scene::new().await;
     scene.will(Act::AcceptFails(io::ErrorKind::ConnectionAborted));
