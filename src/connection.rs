@@ -238,7 +238,7 @@ where
             (Step::Wait, Reading::Open) if held_up => Step::Wait,
             (Step::Wait, _) => self.broken.take().map_or(Step::Wait, Step::End),
             (Step::Close(better) | Step::End(better), _) => match self.broken.take() {
-                Some(reset) if reset.was_reset() => Step::End(reset),
+                Some(reset) if reset.was_reset() && better.is_end() => Step::End(reset),
                 _ => Step::End(better),
             },
         }

@@ -59,7 +59,10 @@ pub enum Reason {
     /// The remote reset the connection.
     Reset(Arc<io::Error>),
     /// Any other error of the stream. With [`io::ErrorKind::UnexpectedEof`], it is the remote that ended a
-    /// stream which has to say that it ends: TLS without its `close_notify`.
+    /// stream which has to say that it ends: TLS without its `close_notify`. With
+    /// [`io::ErrorKind::TimedOut`], the remote's host has stopped acknowledging, keepalive probes
+    /// included, and the operating system gave up; `HostUnreachable` and `NetworkUnreachable` may
+    /// come in its place.
     Io(Arc<io::Error>),
     /// The codec could not decode what came: the codec's own error. What was queued by then is still written,
     /// within the drain timeout. Nothing more is taken: an answer to one of the messages before
@@ -131,6 +134,14 @@ impl Disconnect {
     pub(crate) fn was_reset(&self) -> bool {
         use io::ErrorKind::ConnectionReset;
         matches!(&self.reason, Reason::Reset(error) if error.kind() == ConnectionReset)
+    }
+
+    /// Whether the stream ended.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::EndOfStream | Reason::EndInsideFrame { .. }
+        )
     }
 
     /// The ending that an error of the stream means.

@@ -234,7 +234,7 @@ pub use outbound::{AsEncoded, Outbound, PeerSink, Weigher};
 pub use peer::{Peer, Side};
 pub use protocol::Protocol;
 pub use shutdown::ShutdownReport;
-pub use stats::{PeerStats, Refused, Stats, Timeouts};
+pub use stats::{Ended, PeerStats, Refused, Stats, Timeouts};
 pub use transport::Transport;
 
 // The hand-over between tasks under every interleaving; the file says how to run it.

@@ -22,6 +22,8 @@ pub struct Stats {
     pub connected: u64,
     /// Connections that have ended.
     pub disconnected: u64,
+    /// The same by reason.
+    pub ended: Ended,
     /// Messages that were decoded.
     pub messages_in: u64,
     /// Messages that were handed to the operating system.
@@ -43,6 +45,38 @@ pub struct Stats {
     pub handshakes_failed: u64,
     /// Deadlines that passed.
     pub timeouts: Timeouts,
+}
+
+/// Connections that have ended, by reason; see [`Reason`], which has a variant for each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// The remote closed its side between two frames.
+    pub end_of_stream: u64,
+    /// The remote closed its side in the middle of a frame.
+    pub end_inside_frame: u64,
+    /// The remote reset the connection.
+    pub reset: u64,
+    /// Any other error of the stream.
+    pub io: u64,
+    /// What came could not be decoded.
+    pub decode: u64,
+    /// A message could not be encoded.
+    pub encode: u64,
+    /// A frame was too large.
+    pub frame_too_large: u64,
+    /// The outbound queue was full.
+    pub queue_full: u64,
+    /// A deadline passed; which, [`Timeouts`] says.
+    pub timed_out: u64,
+    /// The program disconnected.
+    pub disconnected: u64,
+    /// The program aborted, or the runtime dropped the connection.
+    pub aborted: u64,
+    /// The node was shut down.
+    pub shutdown: u64,
+    /// The codec panicked.
+    pub panicked: u64,
 }
 
 /// Incoming connections that were refused, by reason; see [`Refusal`] and [`Limit`].
@@ -171,6 +205,7 @@ impl Stats {
         self.disconnected += 1;
         self.undelivered += disconnect.undelivered;
         self.timeouts.drain += u64::from(disconnect.drain_timed_out);
+        *self.ended.by(&disconnect.reason) += 1;
         match disconnect.reason {
             Reason::TimedOut(Timeout::Idle) => self.timeouts.idle += 1,
             Reason::TimedOut(Timeout::Frame) => self.timeouts.frame += 1,
@@ -202,6 +237,26 @@ impl Stats {
         self.handshakes_failed += 1;
         if let HandshakeError::TimedOut(_) = error {
             self.timeouts.handshake += 1;
+        }
+    }
+}
+
+impl Ended {
+    fn by(&mut self, reason: &Reason) -> &mut u64 {
+        match reason {
+            Reason::EndOfStream => &mut self.end_of_stream,
+            Reason::EndInsideFrame { .. } => &mut self.end_inside_frame,
+            Reason::Reset(_) => &mut self.reset,
+            Reason::Io(_) => &mut self.io,
+            Reason::Decode(_) => &mut self.decode,
+            Reason::Encode(_) => &mut self.encode,
+            Reason::FrameTooLarge { .. } => &mut self.frame_too_large,
+            Reason::QueueFull => &mut self.queue_full,
+            Reason::TimedOut(_) => &mut self.timed_out,
+            Reason::Disconnected => &mut self.disconnected,
+            Reason::Aborted => &mut self.aborted,
+            Reason::Shutdown => &mut self.shutdown,
+            Reason::Panicked(_) => &mut self.panicked,
         }
     }
 }

@@ -129,7 +129,9 @@ impl Tcp {
     }
 
     /// Sends keepalive probes when a connection was silent for this long, in whole seconds from 1 to
-    /// 32,767 (a fraction is cut off); off by default.
+    /// 32,767 (a fraction is cut off); off by default. How often it asks again and when it gives up is
+    /// the operating system's (on Linux nine times in 75 seconds each); the reason is then
+    /// [`Reason::Io`](crate::Reason::Io) with [`io::ErrorKind::TimedOut`].
     pub fn keepalive(mut self, after: impl Into<Option<Duration>>) -> Self {
         self.keepalive = after.into();
         self

@@ -12,10 +12,11 @@ use std::{
 use futures::{sink::SinkExt, stream::StreamExt};
 use tokio::net::{TcpSocket, TcpStream};
 use wattle::{
-    AcceptRate, Admission, AdoptError, Broadcast, Builder, ConnectError, Disconnect, Event, Events,
-    HandshakeError, Inbound, Incoming, Incomings, Initiator, IpNet, Limit, Limits, ListenError,
-    Node, NodeShutDown, NotSent, Outbound, Peer, PeerGone, PeerSink, PeerStats, Reason, Refusal,
-    Refused, SendError, ShutdownReport, Side, StartError, Stats, Timeout, Timeouts,
+    AcceptRate, Admission, AdoptError, Broadcast, Builder, ConnectError, Disconnect, Ended, Event,
+    Events, HandshakeError, Inbound, Incoming, Incomings, Initiator, IpNet, Limit, Limits,
+    ListenError, Node, NodeShutDown, NotSent, Outbound, Peer, PeerGone, PeerSink, PeerStats,
+    Reason, Refusal, Refused, SendError, ShutdownReport, Side, StartError, Stats, Timeout,
+    Timeouts,
     transport::{AdoptOnly, Tcp, TcpAcceptor},
 };
 
@@ -77,6 +78,7 @@ fn small_values_are_copies() {
     copyable::<Stats>();
     copyable::<PeerStats>();
     copyable::<Refused>();
+    copyable::<Ended>();
     copyable::<Timeouts>();
     copyable::<ShutdownReport>();
     copyable::<Initiator>();

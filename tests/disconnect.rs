@@ -16,7 +16,8 @@ use tokio::{
 };
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 use wattle::{
-    Builder, Disconnect, Event, Events, Initiator, Node, Peer, Reason, Timeout, Transport,
+    Builder, Disconnect, Ended, Event, Events, Initiator, Node, Peer, Reason, Timeout, Transport,
+    WhenFull,
 };
 
 /// For deadlines with which nothing competes.
@@ -132,8 +133,31 @@ impl<Remote> Pair<Remote> {
         assert_eq!(self.node.find(self.peer.addr()), None);
         drop(self.remote);
         finish_events(&self.node, self.events).await;
+        assert_counted(&self.node, &disconnect);
         disconnect
     }
+}
+
+/// The counter of this reason says one, and no other says anything.
+fn assert_counted(node: &Node<Bytes>, disconnect: &Disconnect) {
+    let mut expected = Ended::default();
+    match disconnect.reason {
+        Reason::EndOfStream => expected.end_of_stream = 1,
+        Reason::EndInsideFrame { .. } => expected.end_inside_frame = 1,
+        Reason::Reset(_) => expected.reset = 1,
+        Reason::Io(_) => expected.io = 1,
+        Reason::Decode(_) => expected.decode = 1,
+        Reason::Encode(_) => expected.encode = 1,
+        Reason::FrameTooLarge { .. } => expected.frame_too_large = 1,
+        Reason::QueueFull => expected.queue_full = 1,
+        Reason::TimedOut(_) => expected.timed_out = 1,
+        Reason::Disconnected => expected.disconnected = 1,
+        Reason::Aborted => expected.aborted = 1,
+        Reason::Shutdown => expected.shutdown = 1,
+        Reason::Panicked(_) => expected.panicked = 1,
+        _ => panic!("{disconnect} has no counter"),
+    }
+    assert_eq!(node.stats().ended, expected);
 }
 
 async fn end_of_stream() -> Disconnect {
@@ -244,6 +268,30 @@ async fn idle() -> Disconnect {
     pair.ending().await
 }
 
+async fn slow_drip() -> Disconnect {
+    let mut pair = over_memory(|builder| builder.frame_timeout(SOON)).await;
+    within(pair.remote.write_all(b"\0")).await.unwrap();
+    pair.ending().await
+}
+
+async fn frame_too_large() -> Disconnect {
+    let mut pair = over_memory(|builder| builder.max_frame_bytes(8)).await;
+    within(pair.remote.write_all(b"\0\0\0\x05large"))
+        .await
+        .unwrap();
+    pair.ending().await
+}
+
+async fn queue_full() -> Disconnect {
+    let full = |builder: Builder<Memory>| {
+        let builder = builder.when_full(WhenFull::Disconnect);
+        builder.max_outbound_messages(1)
+    };
+    let pair = over_memory(full).await;
+    while pair.node.try_send_to("fill".into(), pair.peer).is_ok() {}
+    pair.ending().await
+}
+
 async fn stalled() -> Disconnect {
     let pair = over_memory(|builder| builder.write_timeout(SOON)).await;
     pair.send("more than four bytes");
@@ -263,6 +311,7 @@ async fn disconnected() -> Disconnect {
     let told = ending(&mut events, peer).await;
     assert_eq!(format!("{waited:?}"), format!("{told:?}"));
     finish_events(&node, events).await;
+    assert_counted(&node, &told);
     waited
 }
 
@@ -281,7 +330,9 @@ async fn shutdown() -> Disconnect {
     } = over_tcp().await;
     drop(remote);
     shut_down(&node).await;
-    ending(&mut events, peer).await
+    let told = ending(&mut events, peer).await;
+    assert_counted(&node, &told);
+    told
 }
 
 macro_rules! matrix {
@@ -325,6 +376,9 @@ matrix! {
     encoder_panic: Reason::Panicked(_), Library, "a panicking encoder";
     idle: Reason::TimedOut(Timeout::Idle), Library, "idle timeout";
     stalled: Reason::TimedOut(Timeout::Write), Library, "write timeout";
+    slow_drip: Reason::TimedOut(Timeout::Frame), Library, "frame timeout";
+    frame_too_large: Reason::FrameTooLarge { bytes: 9, max: 8 }, Library, "frame too large: 9 bytes";
+    queue_full: Reason::QueueFull, Library, "queue was full";
     disconnected: Reason::Disconnected, Local, "disconnected";
     aborted: Reason::Aborted, Local, "aborted";
     shutdown: Reason::Shutdown, Local, "shut down";

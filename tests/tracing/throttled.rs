@@ -219,8 +219,8 @@ async fn messages_that_are_lost_are_a_line_per_second_and_kind() {
         .filter(|line| line.contains("messages="))
         .collect();
     let expected = [
-        format!("queue full, dropped peer={peer} messages=1"),
-        format!("undelivered peer={peer} messages=1"),
+        format!("queue full, dropped messages=1 peer={peer}"),
+        format!("undelivered messages=1 peer={peer}"),
     ];
     assert_eq!(lost, expected.iter().collect::<Vec<_>>());
 }

@@ -220,6 +220,23 @@ async fn a_broken_pipe_comes_after_what_the_remote_had_sent_and_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_decoded_is_a_better_reason_than_a_reset_on_writing() {
+    let mut fixture = Fixture::with(SessionConfig {
+        max_frame_bytes: Some(8),
+        ..without_deadlines()
+    });
+    fixture.settle_pending();
+    fixture.push("a");
+    fixture.script.data("longer than eight\n");
+    fixture.script.fails_writes(ErrorKind::ConnectionReset);
+    assert_ended!(
+        fixture.settle_ended(),
+        Reason::FrameTooLarge { .. },
+        Library
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broken_pipe_comes_after_what_a_slow_reader_has_no_room_for() {
     let mut fixture = Fixture::with(SessionConfig {
         inbound: at_most(2),
