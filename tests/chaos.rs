@@ -97,7 +97,7 @@ use std::{
     panic,
     str::FromStr,
     sync::{
-        Arc, Mutex, Once, PoisonError,
+        Arc, Mutex, Once,
         atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::{Duration, Instant},
@@ -297,12 +297,16 @@ async fn run(chaos: Arc<Chaos>, duration: Duration) {
     chaos.expect_nothing_left(before).await;
 }
 
+/// Descriptors are the process's, so whatever opens some is done alone.
+fn alone<T>(work: impl FnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = lock(&ONE);
+    quiet_panics();
+    work()
+}
+
 /// Runs chaos on a runtime for a time, and fails if anything was found.
 fn survive(runtime: &Runtime, duration: Duration) {
-    // Descriptors are the process's: one run at a time.
-    static ONE: Mutex<()> = Mutex::new(());
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    quiet_panics();
     let seed = variable("WATTLE_CHAOS_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
     println!("WATTLE_CHAOS_SEED={seed}, for {duration:?}");
     let chaos = Chaos::new(seed);
@@ -349,7 +353,7 @@ fn whatever_is_done_to_many_nodes_on_several_threads_the_books_are_exact() {
         .enable_all()
         .build()
         .expect("a runtime");
-    survive(&runtime, duration());
+    alone(|| survive(&runtime, duration()));
 }
 
 #[test]
@@ -358,5 +362,5 @@ fn whatever_is_done_to_many_nodes_on_one_thread_the_books_are_exact() {
         .enable_all()
         .build()
         .expect("a runtime");
-    survive(&runtime, duration().min(ON_ONE_THREAD));
+    alone(|| survive(&runtime, duration().min(ON_ONE_THREAD)));
 }

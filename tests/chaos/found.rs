@@ -4,20 +4,29 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use socket2::SockRef;
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{io::AsyncWriteExt, net::TcpListener, runtime::Builder};
 use tokio_util::codec::{Decoder, Encoder, LinesCodec};
 use wattle::{Event, Node, Reason};
 
 use crate::{
+    alone,
     codec::ON_PURPOSE,
     common::{in_memory, join, next_event, within},
-    quiet_panics,
 };
+
+fn by_itself(test: impl Future<Output = ()>) {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    alone(|| runtime.expect("a runtime").block_on(test));
+}
 
 /// A reset is told once, to whoever asks first. When that is a write, because we don't read at the
 /// moment, reading finds the end of the stream afterwards.
-#[tokio::test]
-async fn a_reset_that_a_write_meets_first_is_no_end_of_the_stream() {
+#[test]
+fn a_reset_that_a_write_meets_first_is_no_end_of_the_stream() {
+    by_itself(reset_that_a_write_meets());
+}
+
+async fn reset_that_a_write_meets() {
     let remote = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let codec = |_| LinesCodec::new_with_max_length(64);
     let started = Node::builder().max_inbound_messages(1).start(codec).await;
@@ -86,9 +95,12 @@ impl Encoder<u8> for ThirdPanics {
     }
 }
 
-#[tokio::test]
-async fn what_was_decoded_before_a_panic_is_yielded_and_counted() {
-    quiet_panics();
+#[test]
+fn what_was_decoded_before_a_panic_is_yielded_and_counted() {
+    by_itself(decoded_before_a_panic());
+}
+
+async fn decoded_before_a_panic() {
     let started = in_memory().start(|_| ThirdPanics(0)).await;
     let (node, mut inbound): (Node<u8>, _) = started.unwrap();
     let (_, mut remote) = join(&node, 64).await;
