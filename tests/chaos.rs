@@ -297,12 +297,13 @@ async fn run(chaos: Arc<Chaos>, duration: Duration) {
     chaos.expect_nothing_left(before).await;
 }
 
-/// Descriptors are the process's, so whatever opens some is done alone.
-fn alone<T>(work: impl FnOnce() -> T) -> T {
+/// Descriptors are the process's, so whatever opens some is done alone; a runtime does, too.
+fn alone(mut runtime: Builder, work: impl FnOnce(&Runtime)) {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = lock(&ONE);
     quiet_panics();
-    work()
+    let runtime = runtime.enable_all().build().expect("a runtime");
+    work(&runtime);
 }
 
 /// Runs chaos on a runtime for a time, and fails if anything was found.
@@ -348,19 +349,15 @@ fn duration() -> Duration {
 #[test]
 fn whatever_is_done_to_many_nodes_on_several_threads_the_books_are_exact() {
     let threads = variable("WATTLE_CHAOS_THREADS").unwrap_or(4);
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(threads)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    alone(|| survive(&runtime, duration()));
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(threads);
+    alone(builder, |runtime| survive(runtime, duration()));
 }
 
 #[test]
 fn whatever_is_done_to_many_nodes_on_one_thread_the_books_are_exact() {
-    let runtime = Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    alone(|| survive(&runtime, duration().min(ON_ONE_THREAD)));
+    let duration = duration().min(ON_ONE_THREAD);
+    alone(Builder::new_current_thread(), |runtime| {
+        survive(runtime, duration)
+    });
 }

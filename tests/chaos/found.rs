@@ -15,8 +15,9 @@ use crate::{
 };
 
 fn by_itself(test: impl Future<Output = ()>) {
-    let runtime = Builder::new_current_thread().enable_all().build();
-    alone(|| runtime.expect("a runtime").block_on(test));
+    alone(Builder::new_current_thread(), |runtime| {
+        runtime.block_on(test)
+    });
 }
 
 /// A reset is told once, to whoever asks first. When that is a write, because we don't read at the
