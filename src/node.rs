@@ -204,26 +204,12 @@ impl<Out: Send + 'static> Node<Out> {
 
     /// Queues a message without waiting, or does what the node's policy says.
     fn offer(&self, message: Out, queue: &Queue<Out>) -> Result<(), SendError<Out>> {
-        let peer = queue.peer();
-        let (message, reason) = match self.offer_by_policy(message, queue) {
-            Offered::Queued { .. } | Offered::Dropped(_) => return Ok(()),
+        let (message, reason) = match queue.offer(message, queue.when_full(), &*self.handle) {
+            Offered::Queued(_) | Offered::Dropped(_) => return Ok(()),
             Offered::Full(message) => (message, NotSent::Full),
             Offered::Closed(message) => (message, NotSent::NotConnected),
         };
-        Err(SendError::new(message, peer, reason))
-    }
-
-    fn offer_by_policy(&self, message: Out, queue: &Queue<Out>) -> Offered<Out> {
-        let offered = queue.offer(message, queue.when_full());
-        let dropped = match &offered {
-            Offered::Queued { dropped, .. } => *dropped,
-            Offered::Dropped(_) => 1,
-            Offered::Full(_) | Offered::Closed(_) => 0,
-        };
-        if dropped > 0 {
-            self.handle.wiring.dropped(queue.peer(), dropped);
-        }
-        offered
+        Err(SendError::new(message, queue.peer(), reason))
     }
 
     /// Queues a clone of a message for every connected peer. It never waits: the report names the
@@ -250,8 +236,8 @@ impl<Out: Send + 'static> Node<Out> {
         let mut links = self.core().registry.links();
         links.retain(|queue| wanted(queue.peer()));
         for queue in links {
-            match self.offer_by_policy(message.clone(), &queue) {
-                Offered::Queued { .. } => report.queued += 1,
+            match queue.offer(message.clone(), queue.when_full(), &*self.handle) {
+                Offered::Queued(_) => report.queued += 1,
                 Offered::Full(_) | Offered::Dropped(_) => report.full.push(queue.peer()),
                 Offered::Closed(_) => {}
             }
@@ -364,6 +350,10 @@ impl<Out: Send + 'static> Routes<Out> for Handle<Out> {
 
     fn dropped(&self, peer: Peer, messages: u64) {
         self.wiring.dropped(peer, messages);
+    }
+
+    fn hold(&self) -> Box<dyn Any> {
+        self.wiring.hold()
     }
 }
 

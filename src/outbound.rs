@@ -7,6 +7,7 @@
 //! ```
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     fmt,
     pin::Pin,
@@ -43,6 +44,8 @@ pub(crate) trait Routes<Out>: Send + Sync {
     fn undelivered(&self, peer: Peer, messages: u64);
     /// Reports messages that were dropped because the peer's queue was full.
     fn dropped(&self, peer: Peer, messages: u64);
+    /// Keeps the stream of events from ending before that is in it.
+    fn hold(&self) -> Box<dyn Any>;
 }
 
 /// The node's one sink: `Sink<(Out, Peer)>`, so that `inbound.map(..).forward(outbound)` is a
@@ -118,25 +121,23 @@ impl<Out> Outbound<Out> {
     }
 
     /// Makes a peer the last one, unless it isn't connected.
-    fn turn_to(&mut self, peer: Peer) -> Option<&mut Fed<Out>> {
-        if self
-            .last
-            .as_ref()
-            .is_none_or(|last| last.queue.peer() != peer)
-        {
-            let next = match self.others.remove(&peer) {
-                Some(fed) => fed,
-                None => Fed {
-                    queue: self.routes.route(peer)?,
-                    seq: 0,
-                },
-            };
-            if let Some(last) = self.last.replace(next) {
-                self.others.insert(last.queue.peer(), last);
-                self.sweep();
-            }
+    fn turn_to(&mut self, peer: Peer) -> bool {
+        let is_last = |last: &Fed<Out>| last.queue.peer() == peer;
+        if self.last.as_ref().is_some_and(is_last) {
+            return true;
         }
-        self.last.as_mut()
+        let next = match self.others.remove(&peer) {
+            Some(fed) => fed,
+            None => match self.routes.route(peer) {
+                Some(queue) => Fed { queue, seq: 0 },
+                None => return false,
+            },
+        };
+        if let Some(last) = self.last.replace(next) {
+            self.others.insert(last.queue.peer(), last);
+            self.sweep();
+        }
+        true
     }
 
     fn sweep(&mut self) {
@@ -154,6 +155,19 @@ impl<Out> Outbound<Out> {
 }
 
 impl<Out: 'static> Outbound<Out> {
+    /// Offers a message to the last peer.
+    fn offer(&mut self, message: Out) -> Offered<Out> {
+        let Some(last) = &mut self.last else {
+            return Offered::Closed(message);
+        };
+        let policy = last.queue.sink_policy(self.when_full);
+        let offered = last.queue.offer(message, policy, &*self.routes);
+        if let Offered::Queued(seq) = offered {
+            last.seq = seq;
+        }
+        offered
+    }
+
     fn poll_stuck(&mut self, cx: &Context<'_>) -> Poll<()> {
         if let (Some(_), Some(last)) = (&self.stuck, &mut self.last) {
             match ready!(last.queue.poll_push(cx, self.id, &mut self.stuck)) {
@@ -183,28 +197,16 @@ impl<Out: 'static> Sink<(Out, Peer)> for Outbound<Out> {
         // Only a caller that didn't wait until the sink was ready finds one here.
         this.lose_stuck();
         let (message, peer) = item;
-        let when_full = this.when_full;
         let offered = match this.turn_to(peer) {
-            Some(fed) => {
-                let policy = fed.queue.sink_policy(when_full);
-                let offered = fed.queue.offer(message, policy);
-                if let Offered::Queued { seq, .. } = offered {
-                    fed.seq = seq;
-                }
-                offered
-            }
-            None => Offered::Closed(message),
+            true => this.offer(message),
+            false => Offered::Closed(message),
         };
         match offered {
-            Offered::Queued { dropped: 0, .. } => {}
-            Offered::Queued { dropped, .. } => this.routes.dropped(peer, dropped),
+            Offered::Queued(_) => {}
             Offered::Full(message) => this.stuck = Some(message),
-            Offered::Dropped(message) => {
-                // First, because the message may panic when it is dropped.
-                this.routes.dropped(peer, 1);
-                drop(message);
-            }
+            Offered::Dropped(message) => drop(message),
             Offered::Closed(message) => {
+                // First, because the message may panic when it is dropped.
                 this.routes.undelivered(peer, 1);
                 drop(message);
             }

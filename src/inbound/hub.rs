@@ -45,7 +45,8 @@ struct Ready<In> {
     notices: VecDeque<Event<In>>,
     /// Whether the last turn was a notice: they alternate with the peers.
     noticed: bool,
-    /// Connections that have not ended, and one for the node while it makes new ones.
+    /// Connections that have not ended, one for the node while it makes new ones, and one for each who
+    /// may still have a notice.
     open: usize,
     /// Whether the node makes new connections.
     accepting: bool,
@@ -155,6 +156,12 @@ impl<In> Hub<In> {
         Some((producer, ender))
     }
 
+    /// Keeps the stream from ending as long as somebody may still have a notice.
+    pub(crate) fn hold(self: &Arc<Self>) -> Hold<In> {
+        self.ready.lock().open += 1;
+        Hold(self.clone())
+    }
+
     /// No new connections: the stream ends when those that are open have ended.
     pub(crate) fn stop_accepting(&self) {
         let mut ready = self.ready.lock();
@@ -247,7 +254,7 @@ impl<In> Hub<In> {
         }
     }
 
-    fn connection_ended(&self) {
+    fn release(&self) {
         let mut ready = self.ready.lock();
         ready.open -= 1;
         let waker = ready.waker_at_end();
@@ -407,6 +414,15 @@ impl<In> Drop for Producer<In> {
     }
 }
 
+/// Somebody who may still have a notice for the stream.
+pub(crate) struct Hold<In>(Arc<Hub<In>>);
+
+impl<In> Drop for Hold<In> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
 /// What makes `Disconnected` the last event of a connection.
 pub(crate) struct Ender<In> {
     hub: Arc<Hub<In>>,
@@ -420,7 +436,7 @@ impl<In> Ender<In> {
         let ended = |content: &mut Content<In>| content.batch.ended = Some(disconnect);
         self.inbox.update(&self.hub, ended);
         self.ended = true;
-        self.hub.connection_ended();
+        self.hub.release();
     }
 }
 
@@ -428,7 +444,7 @@ impl<In> Ender<In> {
 impl<In> Drop for Ender<In> {
     fn drop(&mut self) {
         if !self.ended {
-            self.hub.connection_ended();
+            self.hub.release();
         }
     }
 }

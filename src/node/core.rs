@@ -169,5 +169,6 @@ pub(crate) trait Wires<Out>: Send + Sync {
     ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
     fn undelivered(&self, peer: Peer, messages: u64);
     fn dropped(&self, peer: Peer, messages: u64);
+    fn hold(&self) -> Box<dyn Any>;
     fn begin_shutdown(&self);
 }

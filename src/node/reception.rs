@@ -78,7 +78,9 @@ where
         let core = &self.core;
         let _entered = core.shutdown.enter().ok_or(ListenError::ShutDown)?;
         let (wiring, Listening { addr, stop, closed }) = (self.clone(), listening.clone());
+        let hold = self.hub.hold();
         let accept = async move {
+            let _hold = hold;
             let accept = listener::accept(acceptor, reception, &wiring.core.throttle);
             let accept = AssertUnwindSafe(stop.run_until_cancelled(accept)).catch_unwind();
             // However it ends, the address is no longer one that is listened on.
@@ -181,7 +183,11 @@ where
         if let Some((stream, peer, permit)) = wiring.admit(stream, addr) {
             let welcome = {
                 let wiring = wiring.clone();
-                async move { wiring.welcome(stream, peer, permit).await }
+                let hold = wiring.hub.hold();
+                async move {
+                    let _hold = hold;
+                    wiring.welcome(stream, peer, permit).await;
+                }
             };
             wiring.core.shutdown.spawn(welcome);
         }
@@ -210,7 +216,11 @@ where
         let (incoming, decision) = Incoming::new(peer, self.local_addr);
         let decided = {
             let wiring = self.wiring.clone();
-            async move { wiring.decided(decision, stream, peer, permit).await }
+            let hold = wiring.hub.hold();
+            async move {
+                let _hold = hold;
+                wiring.decided(decision, stream, peer, permit).await;
+            }
         };
         self.wiring.core.shutdown.spawn(decided);
         // There was room. If nobody is there to take it, it is refused as any that is dropped.

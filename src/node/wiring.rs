@@ -276,6 +276,10 @@ where
         self.hub.notify(Event::Dropped(peer, messages));
     }
 
+    fn hold(&self) -> Box<dyn Any> {
+        Box::new(self.hub.hold())
+    }
+
     fn begin_shutdown(&self) {
         self.core.begin_shutdown();
         self.hub.stop_accepting();

@@ -69,25 +69,12 @@ impl<Out> PeerSink<Out> {
 
 impl<Out: 'static> PeerSink<Out> {
     fn offer(&mut self, message: Out) -> Result<(), PeerGone> {
-        match self.queue.offer(message, self.when_full) {
-            Offered::Queued { seq, dropped } => {
-                self.seq = seq;
-                self.report(dropped);
-            }
-            Offered::Dropped(message) => {
-                // First, because the message may panic when it is dropped.
-                self.report(1);
-                drop(message);
-            }
+        match self.queue.offer(message, self.when_full, &*self.routes) {
+            Offered::Queued(seq) => self.seq = seq,
+            Offered::Dropped(message) => drop(message),
             Offered::Full(message) | Offered::Closed(message) => return self.lose(message),
         }
         Ok(())
-    }
-
-    fn report(&self, dropped: u64) {
-        if dropped > 0 {
-            self.routes.dropped(self.peer(), dropped);
-        }
     }
 
     fn lose(&self, message: Out) -> Result<(), PeerGone> {

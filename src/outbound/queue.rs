@@ -121,14 +121,24 @@ pub(crate) enum Pushed<Out> {
 
 /// What became of a message that was offered under a policy.
 pub(crate) enum Offered<Out> {
-    /// It is in the queue, with this number; for which so many others were dropped out of it.
-    Queued { seq: u64, dropped: u64 },
-    /// The queue is full, and the message is to be dropped for that; it is counted.
+    /// It is in the queue, with this number.
+    Queued(u64),
+    /// The queue is full, and the message is to be dropped for that; it is counted and reported.
     Dropped(Out),
     /// The queue is full; here it is again.
     Full(Out),
-    /// The queue takes no more; here it is again, and how many others were dropped in vain.
+    /// The queue takes no more; here it is again.
     Closed(Out),
+}
+
+impl<Out> From<Pushed<Out>> for Offered<Out> {
+    fn from(pushed: Pushed<Out>) -> Self {
+        match pushed {
+            Pushed::Queued(seq) => Self::Queued(seq),
+            Pushed::Full(message) => Self::Full(message),
+            Pushed::Closed(message) => Self::Closed(message),
+        }
+    }
 }
 
 /// What the task has done since it took the last batch.

@@ -59,8 +59,6 @@ pub(crate) struct Account {
     pub(crate) handshakes_failed: AtomicU64,
     /// `shutdown` was called.
     pub(crate) ending: AtomicBool,
-    /// That future was dropped once.
-    pub(crate) shutdown_dropped: AtomicBool,
     /// Its counters after `shutdown` resolved and the last sink was dropped.
     pub(crate) stats: OnceLock<Stats>,
     /// What the reader counted, if it read to the end.
@@ -94,7 +92,6 @@ impl Account {
             dialled: Mutex::default(),
             handshakes_failed: AtomicU64::new(0),
             ending: AtomicBool::new(false),
-            shutdown_dropped: AtomicBool::new(false),
             stats: OnceLock::new(),
             seen: OnceLock::new(),
         }
@@ -152,17 +149,12 @@ impl Account {
             stats.undelivered,
         );
         self.at_most("messages reported as dropped", seen.dropped, stats.dropped);
-        self.at_most("Refused", seen.refused, refused);
+        self.at_most("refused", seen.refused, refused);
         self.at_most("failed handshakes", failed, stats.handshakes_failed);
         let notices = refused + stats.handshakes_failed + stats.undelivered + stats.dropped;
         if notices < NOTICES {
             self.equal("messages reported as dropped", seen.dropped, stats.dropped);
-            // The stream may end before those are refused that were undecided at the shutdown; and, if
-            // nobody waited for the listeners to be closed, those that just came.
-            if !self.shutdown_dropped.load(SeqCst) {
-                let at_least = refused - stats.refused.declined;
-                self.at_most("refused", at_least, seen.refused);
-            }
+            self.equal("refused", seen.refused, refused);
         }
         let unknown = &seen.unknown_dialled;
         self.failures.check(unknown.is_empty(), || {

@@ -117,10 +117,9 @@ async fn decoded_before_a_panic() {
     assert_eq!(node.stats().messages_in, 2);
 }
 
-/// Not mended yet: the stream ends when no connection is left, and those that are undecided, or shake
-/// hands, at that moment are told of too late.
+/// The stream doesn't end when no connection is left: those that are undecided, or shake hands, at that
+/// moment have still to be told of.
 #[test]
-#[ignore = "the stream of events ends before the shutdown's own refusals are in it"]
 fn what_a_shutdown_refuses_is_told_before_the_stream_ends() {
     by_itself(refused_by_the_shutdown());
 }

@@ -144,7 +144,6 @@ impl Worker {
     async fn shut_down_and_drop(&mut self) {
         if let Some(member) = self.chaos.pool.take(&mut self.rng) {
             member.account.ending.store(true, SeqCst);
-            member.account.shutdown_dropped.store(true, SeqCst);
             let patience = Duration::from_micros(self.rng.below(1000));
             let shutdown = timeout(patience, member.node.shutdown());
             let ended = self.watch("shutdown", &member, patience, shutdown).await;

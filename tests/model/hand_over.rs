@@ -15,7 +15,7 @@ use crate::{
     Disconnect, Event, Inbound, Peer, Reason, Side,
     config::{Bounds, WhenFull},
     inbound::{Ender, Hub, Producer},
-    outbound::{Done, Offered, Order, Push, Pushed, Queue},
+    outbound::{Done, Offered, Order, Push, Pushed, Queue, Routes},
     waiters::WaiterId,
 };
 
@@ -246,6 +246,31 @@ fn a_push_wakes_a_task_that_parks() {
     });
 }
 
+/// Counts the messages that are reported as dropped.
+#[derive(Default)]
+struct Reports(std::sync::atomic::AtomicU64);
+
+impl Routes<u32> for Reports {
+    fn route(&self, _: Peer) -> Option<Arc<Queue<u32>>> {
+        None
+    }
+
+    fn is_shut_down(&self) -> bool {
+        false
+    }
+
+    fn undelivered(&self, _: Peer, _: u64) {}
+
+    fn dropped(&self, _: Peer, messages: u64) {
+        self.0
+            .fetch_add(messages, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn hold(&self) -> Box<dyn std::any::Any> {
+        Box::new(())
+    }
+}
+
 #[test]
 fn the_oldest_give_way_while_the_task_takes_and_the_books_are_exact() {
     check(2, || {
@@ -253,17 +278,14 @@ fn the_oldest_give_way_while_the_task_takes_and_the_books_are_exact() {
         let mut task = Task::new(&queue);
         let other = queue.clone();
         let sender = thread::spawn(move || {
-            let mut dropped = 0;
+            let reports = Reports::default();
             for n in [1, 2, 3] {
-                match other.offer(n, WhenFull::DropOldest) {
-                    Offered::Queued { seq, dropped: more } => {
-                        assert_eq!(seq, u64::from(n));
-                        dropped += more;
-                    }
+                match other.offer(n, WhenFull::DropOldest, &reports) {
+                    Offered::Queued(seq) => assert_eq!(seq, u64::from(n)),
                     _ => panic!("there is always room"),
                 }
             }
-            dropped
+            reports.0.into_inner()
         });
         // The last one is never dropped.
         block_on(poll_fn(|cx| match task.poll(cx, usize::MAX) {

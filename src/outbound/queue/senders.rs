@@ -10,6 +10,7 @@ use super::{Offered, Order, Phase, Pushed, Queue, State};
 use crate::{
     config::WhenFull,
     disconnect::{Disconnect, contain},
+    outbound::Routes,
     waiters::{WaiterId, wake},
 };
 
@@ -77,20 +78,21 @@ impl<Out: 'static> Queue<Out> {
         }
     }
 
-    /// Queues a message, or does what the policy says when there is no room.
-    pub(crate) fn offer(&self, message: Out, when_full: WhenFull) -> Offered<Out> {
+    /// Queues a message, or does what the policy says when there is no room. What is dropped is reported.
+    pub(crate) fn offer(
+        &self,
+        message: Out,
+        when_full: WhenFull,
+        routes: &dyn Routes<Out>,
+    ) -> Offered<Out> {
         let message = match self.push(message) {
-            Pushed::Queued(seq) => return Offered::Queued { seq, dropped: 0 },
-            Pushed::Closed(message) => return Offered::Closed(message),
             Pushed::Full(message) => message,
+            pushed => return pushed.into(),
         };
         match when_full {
             WhenFull::Wait | WhenFull::Reject => Offered::Full(message),
-            WhenFull::DropOldest => self.push_dropping(message),
-            WhenFull::DropNewest => {
-                self.state.lock().drops().newest += 1;
-                Offered::Dropped(message)
-            }
+            WhenFull::DropOldest => self.drop_oldest_for(message, routes),
+            WhenFull::DropNewest => self.drop_newest(message, routes),
             WhenFull::Disconnect => {
                 self.order(Order::Overflow);
                 Offered::Closed(message)
@@ -98,33 +100,57 @@ impl<Out: 'static> Queue<Out> {
         }
     }
 
-    /// Makes room by dropping the oldest messages. Each is weighed and dropped without the lock, as
-    /// both may be the user's code; what it weighed is given back unless the queue was emptied
-    /// meanwhile.
-    fn push_dropping(&self, mut message: Out) -> Offered<Out> {
+    /// Drops a message for which there is no room, unless the queue has been closed meanwhile: then
+    /// its books are closed, too.
+    fn drop_newest(&self, message: Out, routes: &dyn Routes<Out>) -> Offered<Out> {
+        let _hold = routes.hold();
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return Offered::Closed(message);
+        }
+        state.drops().newest += 1;
+        drop(state);
+        routes.dropped(self.peer, 1);
+        Offered::Dropped(message)
+    }
+
+    /// Makes room by dropping the oldest messages.
+    fn drop_oldest_for(&self, message: Out, routes: &dyn Routes<Out>) -> Offered<Out> {
+        let _hold = routes.hold();
         let weight = self.common.weigh(&message);
         let mut dropped = 0;
-        loop {
-            message = match self.push_weighed(message, weight) {
-                Pushed::Queued(seq) => return Offered::Queued { seq, dropped },
-                Pushed::Closed(message) => return Offered::Closed(message),
-                Pushed::Full(message) => message,
-            };
-            let mut state = self.state.lock();
-            let Some(oldest) = state.drop_oldest() else {
-                continue;
-            };
-            let (emptied, unknown) = (state.emptied, state.weight);
-            drop(state);
-            dropped += 1;
-            let weight = self.common.weigh(&oldest).unwrap_or(unknown);
-            // A panic of it is not the sender's.
-            contain(|| drop(oldest));
-            let mut state = self.state.lock();
-            if state.emptied == emptied {
-                state.lighten(weight);
-            }
+        let mut pushed = self.push_weighed(message, weight);
+        while let Pushed::Full(message) = pushed {
+            dropped += u64::from(self.drop_oldest());
+            pushed = self.push_weighed(message, weight);
         }
+        if dropped > 0 {
+            routes.dropped(self.peer, dropped);
+        }
+        pushed.into()
+    }
+
+    /// Drops the oldest message, if there is one and the queue is open. It is weighed and dropped without
+    /// the lock, as both may be the user's code; what it weighed is given back unless the queue was
+    /// emptied meanwhile.
+    fn drop_oldest(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return false;
+        }
+        let Some(oldest) = state.drop_oldest() else {
+            return false;
+        };
+        let (emptied, unknown) = (state.emptied, state.weight);
+        drop(state);
+        let weight = self.common.weigh(&oldest).unwrap_or(unknown);
+        // A panic of it is not the sender's.
+        contain(|| drop(oldest));
+        let mut state = self.state.lock();
+        if state.emptied == emptied {
+            state.lighten(weight);
+        }
+        true
     }
 
     /// Takes a message in, and gives the task to be woken if it waits for one.
