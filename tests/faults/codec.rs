@@ -8,7 +8,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use wattle::{BoxError, Initiator, Reason};
 
 use super::{
-    scene::{Bomb, Counted, Fault, Scene, Unspeakable},
+    scene::{Bomb, Counted, Fault, Scene, Unspeakable, listen},
     text::{Text, text},
 };
 use crate::common::within;
@@ -136,6 +136,7 @@ macro_rules! decoders {
         $(#[$meta])*
         #[tokio::test(start_paused = true)]
         async fn $name() {
+            let _listening = listen();
             let mut scene = Scene::new(Fault::$fault).await;
             scene.hears(b"before\nnow\nafter\n").await;
             scene.serve().await;
@@ -177,6 +178,7 @@ macro_rules! ends {
         $(#[$meta])*
         #[tokio::test(start_paused = true)]
         async fn $name() {
+            let _listening = listen();
             let mut scene = Scene::new(Fault::$fault).await;
             scene.hears(b"before\n").await;
             within(scene.remote.shutdown()).await.unwrap();
@@ -206,6 +208,7 @@ macro_rules! encoders {
         $(#[$meta])*
         #[tokio::test(start_paused = true)]
         async fn $name() {
+            let _listening = listen();
             let mut scene = Scene::new(Fault::$fault).await;
             for words in ["before", "now", "after"] {
                 scene.says(words);

@@ -17,7 +17,7 @@ use wattle::{
     BoxError, ConnectError, Event, Events, HandshakeError, Inbound, Node, Peer, Protocol,
 };
 
-use super::scene::{Bomb, SOON, Unspeakable};
+use super::scene::{Bomb, SOON, Unspeakable, listen};
 use crate::common::{lines, network::Network, next_event, quiet, within};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +193,7 @@ fn is_told(act: Act, error: &HandshakeError) -> bool {
 }
 
 async fn assert_told_to_its_dialler(act: Act) {
+    let _listening = listen();
     let mut scene = Scene::new().await;
     scene.will(act);
     let (node, there) = (scene.node.clone(), scene.there);
@@ -213,6 +214,7 @@ async fn assert_told_to_its_dialler(act: Act) {
 }
 
 async fn assert_told_to_its_acceptor(act: Act) {
+    let _listening = listen();
     let mut scene = Scene::new().await;
     scene.will(act);
     let mut remote = scene.dials().await;

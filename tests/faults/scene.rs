@@ -15,6 +15,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
     runtime::Handle,
 };
+use tracing::{Level, subscriber::DefaultGuard};
 use wattle::{
     Builder, Disconnect, Event, Events, Inbound, Node, Peer, Side, Stats, transport::AdoptOnly,
 };
@@ -269,6 +270,17 @@ async fn join(
         _ => panic!("the next event should be `Connected`"),
     }
     (peer, theirs)
+}
+
+/// Listens to all that is told to `tracing` by this thread, so that errors are asked what they are: where
+/// nobody listens, they aren't.
+#[must_use]
+pub(crate) fn listen() -> DefaultGuard {
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(Level::TRACE)
+        .with_writer(std::io::sink)
+        .finish();
+    tracing::subscriber::set_default(subscriber)
 }
 
 /// An error that panics when it is looked at.
