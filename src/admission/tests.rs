@@ -168,7 +168,7 @@ fn some_limits(state: &mut u64) -> Limits {
 }
 
 #[test]
-fn the_books_are_those_of_a_naive_model_whatever_happens() {
+fn the_books_are_those_of_one_who_counts_anew_each_time() {
     let mut state = seed();
     let bypassed: IpNet = "10.1.1.0/31".parse().unwrap();
     let limits = Limits::default();
