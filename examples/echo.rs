@@ -12,7 +12,7 @@
 //! with Ctrl-C; its last line says as JSON what it did, here a bit shortened:
 //!
 //! ```text
-//! {"bytes_in":15,…,"connected":2,"connections":1,"ended":{"end_of_stream":1,"shutdown":1},
+//! {"bytes_in":15,…,"connected":2,"connections":1,"ended":{"end_of_stream":1,…,"shutdown":1,…},
 //!  "messages_in":3,…,"refused":{"max_per_ip":0,…},"tasks":2,"timeouts":{"frame":0,…},"uptime":7.2}
 //! ```
 //!
@@ -28,7 +28,7 @@
 //! When many do so at once, it takes less, so that all that is queued stays within
 //! [`MEMORY_BUDGET`].
 
-use std::{collections::BTreeMap, error::Error, future::Future, io, time::Duration};
+use std::{error::Error, future::Future, io, time::Duration};
 
 use clap::Parser;
 use futures::{SinkExt, StreamExt};
@@ -36,7 +36,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio_util::codec::LinesCodec;
 use tracing_subscriber::EnvFilter;
-use wattle::{Event, Inbound, Node, Reason, Stats, WhenFull};
+use wattle::{Event, Inbound, Node, Stats, WhenFull};
 
 /// As much as a client that writes and reads at the same time may be behind for a moment.
 const UNREAD_BYTES: usize = 1024 * 1024;
@@ -115,22 +115,18 @@ async fn main() -> Result<(), Box<dyn Error>> {
         node.shutdown().await;
         (connections, tasks)
     };
-    let (ended, (connections, tasks)) = tokio::join!(echo(&node, inbound), shut_down);
+    let ((), (connections, tasks)) = tokio::join!(echo(&node, inbound), shut_down);
 
     let mut last_words = statistics(&node.stats());
     last_words["connections"] = json!(connections);
     last_words["tasks"] = json!(tasks);
-    last_words["ended"] = json!(ended);
     println!("{last_words}");
     Ok(())
 }
 
-/// Echoes until the node is shut down, and tells how many connections ended for which reason.
-///
-/// Without the reasons and the clients that end their side, it would be
+/// Echoes until the node is shut down. Without the clients that end their side, it would be
 /// `inbound.map(Ok).forward(node.outbound())`.
-async fn echo(node: &Node<String>, inbound: Inbound<String>) -> BTreeMap<&'static str, u64> {
-    let mut ended = BTreeMap::new();
+async fn echo(node: &Node<String>, inbound: Inbound<String>) {
     let mut events = inbound.into_events();
     let mut outbound = node.outbound();
     while let Some(event) = events.next().await {
@@ -146,31 +142,13 @@ async fn echo(node: &Node<String>, inbound: Inbound<String>) -> BTreeMap<&'stati
                 let node = node.clone();
                 tokio::spawn(async move { node.disconnect(peer).await });
             }
-            Event::Disconnected(_, why) => *ended.entry(name_of(&why.reason)).or_default() += 1,
             _ => {}
         }
-    }
-    ended
-}
-
-fn name_of(reason: &Reason) -> &'static str {
-    match reason {
-        Reason::EndOfStream => "end_of_stream",
-        Reason::EndInsideFrame { .. } => "end_inside_frame",
-        Reason::Reset(_) => "reset",
-        Reason::Io(_) => "io",
-        Reason::Decode(_) => "decode",
-        Reason::FrameTooLarge { .. } => "frame_too_large",
-        Reason::QueueFull => "queue_full",
-        Reason::TimedOut(_) => "timed_out",
-        Reason::Disconnected => "disconnected",
-        Reason::Shutdown => "shutdown",
-        _ => "other",
     }
 }
 
 fn statistics(stats: &Stats) -> Value {
-    let (refused, timeouts) = (&stats.refused, &stats.timeouts);
+    let (ended, refused, timeouts) = (&stats.ended, &stats.refused, &stats.timeouts);
     json!({
         "uptime": stats.uptime.as_secs_f64(),
         "connected": stats.connected,
@@ -182,6 +160,17 @@ fn statistics(stats: &Stats) -> Value {
         "undelivered": stats.undelivered,
         "dropped": stats.dropped,
         "handshakes_failed": stats.handshakes_failed,
+        "ended": {
+            "end_of_stream": ended.end_of_stream,
+            "reset": ended.reset,
+            "io": ended.io,
+            "decode": ended.decode,
+            "frame_too_large": ended.frame_too_large,
+            "queue_full": ended.queue_full,
+            "timed_out": ended.timed_out,
+            "disconnected": ended.disconnected,
+            "shutdown": ended.shutdown,
+        },
         "refused": {
             "max_connections": refused.max_connections,
             "max_pending": refused.max_pending,
