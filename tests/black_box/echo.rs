@@ -168,14 +168,12 @@ impl Drop for Echo {
 }
 
 impl LastWords {
-    /// A number of the statistics, such as `timeouts.frame`. Endings that didn't happen are not in
-    /// it.
+    /// A number of the statistics, such as `timeouts.frame`.
     #[track_caller]
     pub(crate) fn number(&self, name: &str) -> u64 {
         let pointer = format!("/{}", name.replace('.', "/"));
         match self.statistics.pointer(&pointer) {
             Some(number) => number.as_u64().expect("a whole number"),
-            None if name.starts_with("ended.") => 0,
             None => panic!("no {name} in {}", self.statistics),
         }
     }
