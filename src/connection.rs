@@ -43,7 +43,7 @@ use crate::{
     inbound::Producer,
     meter::Meter,
     outbound::{Order, Queue},
-    transport::ByteStream,
+    transport::{self, ByteStream},
 };
 
 mod buffers;
@@ -307,6 +307,9 @@ where
 
     /// Tells the last figures.
     fn ended(&mut self, disconnect: Disconnect) -> Disconnect {
+        if disconnect.gives_up() {
+            transport::reset_on_drop(self.framed.get_ref().stream());
+        }
         let done = self.done();
         self.queue.publish(done);
         self.record_in();

@@ -83,7 +83,10 @@ pub enum Reason {
     /// The peer's outbound queue was full, and what was fed to it said
     /// [`WhenFull::Disconnect`](crate::WhenFull::Disconnect).
     QueueFull,
-    /// A deadline passed.
+    /// A deadline passed. The remote sees a reset, if it sees anything: what the operating system still
+    /// held for it is thrown away, as it might never take it. (So it is when the drain timeout
+    /// cuts a closing short, and with [`QueueFull`](Reason::QueueFull). A stream that the handshake has wrapped,
+    /// as TLS does, is closed as any.)
     TimedOut(Timeout),
     /// [`Node::disconnect`](crate::Node::disconnect) was called.
     Disconnected,
@@ -91,7 +94,7 @@ pub enum Reason {
     Aborted,
     /// The node was shut down, or its last handle was dropped.
     Shutdown,
-    /// The codec panicked; the text is the panic's message.
+    /// The codec or the stream panicked; the text is the panic's message.
     Panicked(Arc<str>),
 }
 
@@ -134,6 +137,11 @@ impl Disconnect {
     pub(crate) fn was_reset(&self) -> bool {
         use io::ErrorKind::ConnectionReset;
         matches!(&self.reason, Reason::Reset(error) if error.kind() == ConnectionReset)
+    }
+
+    /// Whether the remote was given up: it didn't do its part in time.
+    pub(crate) fn gives_up(&self) -> bool {
+        self.drain_timed_out || matches!(self.reason, Reason::TimedOut(_) | Reason::QueueFull)
     }
 
     /// Whether the stream ended.
@@ -212,7 +220,7 @@ impl fmt::Display for Reason {
             Self::Disconnected => f.write_str("disconnected"),
             Self::Aborted => f.write_str("aborted"),
             Self::Shutdown => f.write_str("node shut down"),
-            Self::Panicked(message) => write!(f, "codec panicked: {message}"),
+            Self::Panicked(message) => write!(f, "panicked: {message}"),
         }
     }
 }

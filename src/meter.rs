@@ -44,6 +44,10 @@ impl<S> Meter<S> {
         }
     }
 
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
     /// Bytes read from the stream.
     pub(crate) fn received(&self) -> u64 {
         self.received

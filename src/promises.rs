@@ -112,13 +112,19 @@
 //!       `the_time_in_which_we_do_not_read_is_not_the_remotes`,
 //!       `a_disconnect_waits_for_the_remote_no_longer_than_the_drain_timeout`,
 //!       `a_pulled_cable_is_told_by_the_timeouts`
-//! 17. **Bad input has a reason, an event, a counter and a log line**, and no more than one line per
+//! 17. **A remote that is given up leaves nothing behind**, in the operating system either: what that
+//!     still holds for it is thrown away with a reset.
+//!     - code: `src/disconnect.rs`, `src/transport.rs`
+//!     - test: `a_remote_that_takes_nothing_is_reset`,
+//!       `a_remote_that_does_not_let_the_connection_be_closed_is_reset`,
+//!       `a_reader_that_never_reads_is_cut_off_at_the_write_timeout`
+//! 18. **Bad input has a reason, an event, a counter and a log line**, and no more than one line per
 //!     second and kind at `debug`. What a remote sent is escaped in it.
 //!     - code: `src/throttle.rs`, `src/stats.rs`, `src/node/session.rs`
 //!     - test: `a_flood_that_is_refused_is_a_line_per_second_and_kind`,
 //!       `connections_that_end_with_an_error_are_a_line_per_second_and_kind`,
 //!       `the_words_of_a_remote_are_escaped_when_its_connection_ends`
-//! 18. **Without descriptors the node goes on**: those who are there are served, those who come wait
+//! 19. **Without descriptors the node goes on**: those who are there are served, those who come wait
 //!     in the kernel's backlog.
 //!     - code: `src/listener.rs`
 //!     - test: `without_descriptors_accepting_pauses_complains_now_and_then_and_recovers`,
@@ -126,12 +132,12 @@
 //!
 //! # What faults in the program itself cost
 //!
-//! 19. **A codec's first error ends its connection** with that error as the reason; what was queued by
+//! 20. **A codec's first error ends its connection** with that error as the reason; what was queued by
 //!     then is still written. An encoder that fails leaves no half of a message on the wire.
 //!     - code: `src/connection/reading.rs`, `src/connection/writing.rs`
 //!     - test: `the_first_decode_error_is_the_last_thing_that_is_decoded`,
 //!       `an_encoder_that_fails_half_way_leaves_nothing_and_takes_nothing_with_it`
-//! 20. **A panic ends what it happened in.** In a codec, a handshake or a stream, that is one connection;
+//! 21. **A panic ends what it happened in.** In a codec, a handshake or a stream, that is one connection;
 //!     in a filter, one refusal; in an acceptor, the listening at one address, which
 //!     [`local_addrs`](crate::Node::local_addrs) then doesn't name any more. What runs in a call of the
 //!     program's (a weigher, a message's `clone`) panics there.
@@ -142,11 +148,11 @@
 //!       `an_acceptor_that_panics_listens_no_longer_and_the_node_says_so`,
 //!       `a_panic_of_the_weigher_is_the_callers_and_nobody_elses`,
 //!       `a_message_that_panics_when_it_is_cloned_panics_in_its_broadcast_alone`
-//! 21. **What never gets done is given up**: a dial, a handshake, a write, a closing. Each has its timeout.
+//! 22. **What never gets done is given up**: a dial, a handshake, a write, a closing. Each has its timeout.
 //!     - code: `src/dialer.rs`, `src/node/wiring.rs`, `src/deadlines.rs`
 //!     - test: `a_black_hole_times_out`, `a_stream_that_is_never_shut_is_left_at_the_drain_timeout`,
 //!       `a_stream_that_is_never_flushed_keeps_no_shutdown_beyond_the_drain_timeout`
-//! 22. **A program that hoards or forgets is bounded, too.** Connections that it doesn't decide on are as
+//! 23. **A program that hoards or forgets is bounded, too.** Connections that it doesn't decide on are as
 //!     many as may be pending; messages that it doesn't take stop their sender; events that it doesn't read
 //!     are the newest 1,024, and every connection's own.
 //!     - code: `src/incoming.rs`, `src/inbound/hub.rs`
@@ -174,6 +180,12 @@
 //! - **Memory** beyond the queues: buffers that connections read into and write from (given back when they
 //!   are idle), what a codec keeps, what the kernel keeps for sockets, and the messages that the
 //!   program holds on to.
+//! - **A share in time is not a time.** A quiet peer waits for at most one batch of each other that is ready;
+//!   with hundreds that flood at once and large inbound queues that is a while.
+//!   [`max_inbound_bytes`](crate::Builder::max_inbound_bytes) makes the turns smaller.
+//! - **A remote that takes a byte now and then** is not stalled: there is a least rate for what it sends,
+//!   and none for what it takes. It holds one place and its own queue.
+//! - **Streams that a handshake has wrapped**, as TLS does, are closed and not reset when they are given up.
 //! - **A ban doesn't end connections** that are there, and doesn't keep the program from dialling.
 //! - **Churn of well-behaved connections is logged**: at `debug` each has its line when it comes and when it
 //!   goes, however many they are. Set an accept rate, or the level `info`.

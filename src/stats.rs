@@ -75,7 +75,7 @@ pub struct Ended {
     pub aborted: u64,
     /// The node was shut down.
     pub shutdown: u64,
-    /// The codec panicked.
+    /// The codec or the stream panicked.
     pub panicked: u64,
 }
 

@@ -1,6 +1,7 @@
 //! Where streams come from: [`Transport`], and [`Tcp`], the one to use.
 
 use std::{
+    any::Any,
     fmt,
     future::Future,
     io,
@@ -23,6 +24,18 @@ use crate::error::StartError;
 pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
+
+/// Makes the operating system throw away what it still holds for the remote when the stream is
+/// dropped, and reset the connection. For a remote that was given up: it may never take what is left, and
+/// the memory for that would be held long after the node has forgotten the connection. Only for
+/// streams that are TCP's own; one that is wrapped doesn't show what is in it.
+pub(crate) fn reset_on_drop<S: ByteStream>(stream: &S) {
+    let stream: &dyn Any = stream;
+    if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+        // One that can't be set has ended already.
+        let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+}
 
 /// Where a node's streams come from.
 ///
