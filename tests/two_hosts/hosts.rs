@@ -189,9 +189,19 @@ impl Hosts {
         match cut {
             Cut::AtBob => self.bob.ip("link set dev eth0 down").await,
             Cut::AtAlice => self.alice.ip("link set dev eth0 down").await,
-            Cut::Silently => self.bob.ip(&format!("route add blackhole {ALICE}")).await,
+            Cut::Silently => self.swallow().await,
             Cut::Unreachable => self.alice.ip(&format!("route add unreachable {BOB}")).await,
         }
+    }
+
+    /// Bob throws away what he would answer, and, as a strict host does, what comes from where he
+    /// couldn't answer to; for each packet anew.
+    async fn swallow(&self) {
+        for (parameter, value) in [("ipv4/ip_early_demux", 0), ("ipv4/conf/eth0/rp_filter", 1)] {
+            let set = self.bob.set(parameter, value).await;
+            set.unwrap_or_else(|error| panic!("{parameter}: {error}"));
+        }
+        self.bob.ip(&format!("route add blackhole {ALICE}")).await;
     }
 
     pub(crate) async fn mend(&self, cut: Cut) {
