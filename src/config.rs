@@ -80,7 +80,7 @@ pub(crate) struct Bounds {
 /// [`Outbound::when_full`](crate::Outbound::when_full) or
 /// [`PeerSink::when_full`](crate::PeerSink::when_full).
 ///
-/// Every message that is lost this way is counted in [`Stats::dropped`](crate::Stats::dropped) and
+/// Every message that is dropped is counted in [`Stats::dropped`](crate::Stats::dropped) and
 /// [`PeerStats::dropped`](crate::PeerStats::dropped), and reported as
 /// [`Event::Dropped`](crate::Event::Dropped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -100,7 +100,9 @@ pub enum WhenFull {
     /// The message itself is dropped: for what may be lost, such as samples.
     DropNewest,
     /// The connection is ended at once, with [`Reason::QueueFull`](crate::Reason::QueueFull): for
-    /// protocols where a peer that missed something has to start over anyway.
+    /// protocols where a peer that missed something has to start over anyway. The message comes back with
+    /// [`NotSent::NotConnected`](crate::NotSent::NotConnected), or is undelivered; so is what was in
+    /// the queue.
     Disconnect,
 }
 

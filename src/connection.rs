@@ -305,14 +305,15 @@ where
         }
     }
 
-    /// Tells the last figures.
+    /// Tells the last figures. What a remote that was given up has not taken is thrown away, also where
+    /// the operating system holds it; one that has taken everything may still be reading.
     fn ended(&mut self, disconnect: Disconnect) -> Disconnect {
-        if disconnect.gives_up() {
-            transport::reset_on_drop(self.framed.get_ref().stream());
-        }
         let done = self.done();
         self.queue.publish(done);
         self.record_in();
+        if disconnect.gives_up() && self.queue.has_unwritten() {
+            transport::reset_on_drop(self.framed.get_ref().stream());
+        }
         disconnect
     }
 }

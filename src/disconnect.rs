@@ -83,10 +83,10 @@ pub enum Reason {
     /// The peer's outbound queue was full, and what was fed to it said
     /// [`WhenFull::Disconnect`](crate::WhenFull::Disconnect).
     QueueFull,
-    /// A deadline passed. The remote sees a reset, if it sees anything: what the operating system still
-    /// held for it is thrown away, as it might never take it. (So it is when the drain timeout
-    /// cuts a closing short, and with [`QueueFull`](Reason::QueueFull). A stream that the handshake has wrapped,
-    /// as TLS does, is closed as any.)
+    /// A deadline passed. If there was anything left for the remote to take, it is reset: what the
+    /// operating system still held for it is thrown away, as it might never take it. (So it is when the drain
+    /// timeout cuts a closing short, and with [`QueueFull`](Reason::QueueFull). A stream that the
+    /// handshake has wrapped, as TLS does, is closed as any.)
     TimedOut(Timeout),
     /// [`Node::disconnect`](crate::Node::disconnect) was called.
     Disconnected,

@@ -59,7 +59,8 @@ pub enum Event<In> {
     Undelivered(Peer, u64),
     /// This many messages were dropped because the peer's outbound queue was full; see
     /// [`WhenFull`](crate::WhenFull). As with [`Undelivered`](Event::Undelivered), it is not in line
-    /// with the events of the connection.
+    /// with the events of the connection. Where more than 1,024 notices wait, the oldest are lost;
+    /// [`PeerStats::dropped`](crate::PeerStats::dropped) knows all.
     Dropped(Peer, u64),
     /// An incoming connection from this address was refused.
     Refused(SocketAddr, Refusal),

@@ -112,11 +112,13 @@
 //!       `the_time_in_which_we_do_not_read_is_not_the_remotes`,
 //!       `a_disconnect_waits_for_the_remote_no_longer_than_the_drain_timeout`,
 //!       `a_pulled_cable_is_told_by_the_timeouts`
-//! 17. **A remote that is given up leaves nothing behind**, in the operating system either: what that
-//!     still holds for it is thrown away with a reset.
+//! 17. **A remote that is given up while there is something left for it leaves nothing behind**, in the
+//!     operating system either: what that still holds is thrown away with a reset. One that was sent
+//!     everything is closed as any, and may go on reading.
 //!     - code: `src/disconnect.rs`, `src/transport.rs`
 //!     - test: `a_remote_that_takes_nothing_is_reset`,
 //!       `a_remote_that_does_not_let_the_connection_be_closed_is_reset`,
+//!       `a_remote_that_reads_slowly_loses_nothing_of_what_was_written`,
 //!       `a_reader_that_never_reads_is_cut_off_at_the_write_timeout`
 //! 18. **Bad input has a reason, an event, a counter and a log line**, and no more than one line per
 //!     second and kind at `debug`. What a remote sent is escaped in it.

@@ -401,3 +401,21 @@ fn a_runtime_that_ends_first_takes_the_node_with_it() {
         watch.assert_gone().await;
     });
 }
+
+#[test]
+fn a_runtime_that_ends_before_its_listener_ran_leaves_nothing_to_wait_for() {
+    let current_thread = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let (node, inbound) = current_thread().block_on(async {
+        let builder = Node::builder().listen("127.0.0.1:0");
+        builder.start::<_, String>(common::lines).await.unwrap()
+    });
+    assert_eq!(node.local_addr(), None);
+    current_thread().block_on(async {
+        assert!(!within(node.stop_listening()).await);
+        within(node.shutdown()).await;
+    });
+    drop(inbound);
+}

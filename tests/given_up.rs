@@ -74,27 +74,43 @@ async fn a_remote_whose_queue_is_full_is_reset() {
     finish_events(&node, events).await;
 }
 
-#[tokio::test]
-async fn a_remote_that_is_slow_or_silent_is_reset() {
-    let builder = Node::builder().frame_timeout(SOON);
-    let (node, mut events, peer, mut remote) = connected(builder).await;
-    remote.write_all(b"begun").await.unwrap();
-    let ended = ending(&mut events, peer).await;
-    assert!(
-        matches!(ended.reason, Reason::TimedOut(Timeout::Frame)),
-        "{ended}"
-    );
-    assert_eq!(end_seen(remote).await, Err(ErrorKind::ConnectionReset));
-    finish_events(&node, events).await;
+/// A remote that has begun to read, slowly and all the time, and gets to the end of it.
+async fn reads_slowly(mut remote: TcpStream) -> Result<usize, ErrorKind> {
+    let (mut buffer, mut all) = ([0; 4096], 0);
+    loop {
+        match within(remote.read(&mut buffer)).await {
+            Ok(0) => return Ok(all),
+            Ok(read) => all += read,
+            Err(error) => return Err(error.kind()),
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
 
-    let (node, mut events, peer, remote) = connected(Node::builder().idle_timeout(SOON)).await;
-    let ended = ending(&mut events, peer).await;
-    assert!(
-        matches!(ended.reason, Reason::TimedOut(Timeout::Idle)),
-        "{ended}"
-    );
-    assert_eq!(end_seen(remote).await, Err(ErrorKind::ConnectionReset));
-    finish_events(&node, events).await;
+#[tokio::test]
+async fn a_remote_that_reads_slowly_loses_nothing_of_what_was_written() {
+    for drains in [false, true] {
+        let builder = Node::builder().drain_timeout(SOON);
+        let builder = match drains {
+            true => builder,
+            false => builder.idle_timeout(SOON),
+        };
+        let (node, mut events, peer, remote) = connected(builder).await;
+        let reading = tokio::spawn(reads_slowly(remote));
+        let mut sink = node.peer_sink(peer).unwrap();
+        for _ in 0..200 {
+            within(sink.feed("x".repeat(7999))).await.unwrap();
+        }
+        within(sink.flush()).await.unwrap();
+        if drains {
+            within(node.disconnect(peer)).await.unwrap();
+        }
+        let ended = ending(&mut events, peer).await;
+        assert_eq!(ended.undelivered, 0);
+        assert_eq!(within(reading).await.unwrap(), Ok(200 * 8000), "{ended}");
+        drop((sink, events));
+        within(node.shutdown()).await;
+    }
 }
 
 #[tokio::test]

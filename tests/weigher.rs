@@ -7,13 +7,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use common::{Memory, finish, in_memory, join, quiet, within};
+use common::{Memory, finish, finish_events, in_memory, join, next_event, quiet, within};
+use futures::SinkExt;
 use tokio::io::AsyncReadExt;
 use tokio_util::{
     bytes::{BufMut, BytesMut},
     codec::{Decoder, Encoder},
 };
-use wattle::{Builder, Inbound, Node, NotSent, Weigher};
+use wattle::{Builder, Event, Inbound, Node, NotSent, Weigher, WhenFull};
 
 /// A message of so many bytes, which doesn't show.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -133,4 +134,41 @@ async fn a_panic_of_the_weigher_is_the_callers_and_nobody_elses() {
     assert_eq!(node.stats().undelivered, 0);
     drop((remote, other));
     finish(&node, inbound).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_weigher_that_panics_at_the_oldest_message_costs_its_sender_nothing() {
+    // What is called in a sink of 13 for the second time panics.
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let weigher = move |message: &Sized| {
+        let unlucky =
+            message.0 == 13 && calls.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0;
+        assert!(!unlucky, "unlucky");
+        message.0
+    };
+    let builder = in_memory()
+        .when_full(WhenFull::DropOldest)
+        .max_outbound_messages(1)
+        .write_boundary(1);
+    let (node, inbound) = start(builder.weigher(weigher)).await;
+    let (peer, mut remote) = join(&node, 1).await;
+    within(node.send_to(Sized(20), peer)).await.unwrap();
+    quiet().await;
+    let mut sink = node.peer_sink(peer).unwrap();
+    within(sink.feed(Sized(13))).await.unwrap();
+    within(node.send_to(Sized(7), peer)).await.unwrap();
+    assert_eq!(node.stats().dropped, 1);
+    within(remote.read_exact(&mut [0; 27])).await.unwrap();
+    within(sink.flush()).await.unwrap();
+    let mut events = inbound.into_events();
+    let told = async {
+        loop {
+            if let Event::Dropped(who, messages) = next_event(&mut events).await {
+                break (who, messages);
+            }
+        }
+    };
+    assert_eq!(told.await, (peer, 1));
+    drop((remote, sink));
+    finish_events(&node, events).await;
 }

@@ -97,7 +97,7 @@ where
 
     /// Puts a message into the batch, unless its frame was too large; so many bytes were consumed by
     /// then. That the frame wasn't noticed on its way in, as it came all at once, makes no difference.
-    #[inline]
+    #[inline(always)]
     fn take_in(&mut self, message: C::Item, consumed: u64) -> Result<(), u64> {
         let bytes = consumed.saturating_sub(self.frame_start);
         if bytes > self.max_frame {

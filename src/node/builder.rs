@@ -99,8 +99,8 @@ impl<T: Transport, W> Builder<T, W> {
     /// How large a message is in its peer's queue, in bytes; it counts towards
     /// [`max_outbound_bytes`](Builder::max_outbound_bytes) and the
     /// [`memory_budget`](Builder::memory_budget). For messages that aren't bytes or text and differ much
-    /// in size: a closure `|message: &Out| …`, called once when a message is sent and again when it
-    /// is dropped to make room.
+    /// in size: a closure `|message: &Out| …`, called when a message is sent (again whenever a sender that
+    /// waits looks for room) and when it is dropped to make room.
     ///
     /// It runs in the caller that sends. If it panics, the panic is the caller's and the message is
     /// lost; what it says is believed.
@@ -275,14 +275,21 @@ impl<T: Transport, W> Builder<T, W> {
     /// It is shared fairly: a queue may grow as long as it is smaller than what is left of the
     /// budget. So a single hog gets half of it, nine get a tenth each, and there is always room left for
     /// those who need little. One message goes into an empty queue in any case, so that
-    /// everyone gets on.
+    /// everyone gets on; so the sum may go beyond the budget by one message of each queue, and by one batch
+    /// (128 KiB) of each connection that reads. What the program is going through at the moment isn't in
+    /// a queue any more.
+    ///
+    /// A queue that may not grow is full, whoever used up the budget: what then happens to a message
+    /// says [`when_full`](Builder::when_full).
     pub fn memory_budget(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.config.memory_budget = bytes.into();
         self
     }
 
     /// The most bytes that a frame may have, whatever the codec; 16 MiB by default. A frame is what the
-    /// codec consumes for a message, with what it skips in silence before it. One that is larger ends the
+    /// codec consumes for a message: headers and delimiters, and what it skips in silence before it,
+    /// count. A codec with a cap of its own that isn't larger says so first, in
+    /// [`Reason::Decode`](crate::Reason::Decode). One that is larger ends the
     /// connection with [`Reason::FrameTooLarge`](crate::Reason::FrameTooLarge): as soon as more has come
     /// than this and the codec can't make a message of it, or with the message, which isn't delivered.
     /// So it makes no difference in how many pieces it comes, and no remote makes a codec gather more

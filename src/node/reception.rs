@@ -79,12 +79,12 @@ where
         let _entered = core.shutdown.enter().ok_or(ListenError::ShutDown)?;
         let (wiring, Listening { addr, stop, closed }) = (self.clone(), listening.clone());
         let hold = self.hub.hold();
+        // However it ends, and if it never begins, the address is no longer one that is listened on.
+        let guards = (stop.clone().drop_guard(), closed.drop_guard());
         let accept = async move {
-            let _hold = hold;
+            let (_hold, _guards) = (hold, guards);
             let accept = listener::accept(acceptor, reception, &wiring.core.throttle);
             let accept = AssertUnwindSafe(stop.run_until_cancelled(accept)).catch_unwind();
-            // However it ends, the address is no longer one that is listened on.
-            let _guards = (stop.clone().drop_guard(), closed.drop_guard());
             if let Err(payload) = accept.await {
                 let panic = panic_message(payload);
                 warn!(%addr, ?panic, "accepting connections panicked");

@@ -119,7 +119,8 @@ impl<In, Out> Drop for Farewell<In, Out> {
             stats.add_traffic(&self.queue.stats());
             stats.add_ending(disconnect);
         });
-        tell(disconnect, &self.core.throttle);
+        // A subscriber that panics keeps nobody else from being told.
+        contain(|| tell(disconnect, &self.core.throttle));
         // Whoever is told of the end may count on the room that it leaves.
         drop(self.permit.take());
         if let Some(ender) = self.ender.take() {

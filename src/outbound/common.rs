@@ -47,6 +47,7 @@ impl<Out> Default for Common<Out> {
 impl<Out: 'static> Common<Out> {
     /// The size of a message, if it shows before it is encoded. Runs the user's weigher: not to be
     /// called under a lock.
+    #[inline]
     pub(super) fn weigh(&self, message: &Out) -> Option<usize> {
         match &self.weigher {
             Some(weigher) => weigher.weigh(message),

@@ -68,6 +68,7 @@ impl<Out> PeerSink<Out> {
 }
 
 impl<Out: 'static> PeerSink<Out> {
+    #[cold]
     fn offer(&mut self, message: Out) -> Result<(), PeerGone> {
         match self.queue.offer(message, self.when_full, &*self.routes) {
             Offered::Queued(seq) => self.seq = seq,
@@ -77,6 +78,7 @@ impl<Out: 'static> PeerSink<Out> {
         Ok(())
     }
 
+    #[cold]
     fn lose(&self, message: Out) -> Result<(), PeerGone> {
         self.routes.undelivered(self.peer(), 1);
         drop(message);

@@ -229,6 +229,13 @@ impl<Out> State<Out> {
         self.drops.get_or_insert_default()
     }
 
+    /// The task that waits for a message, which it now has.
+    #[cold]
+    fn awaited(&mut self) -> Option<Waker> {
+        self.awaiting = false;
+        self.task.clone()
+    }
+
     /// Takes the oldest message out for good.
     fn drop_oldest(&mut self) -> Option<Out> {
         let oldest = self.messages.pop_front()?;

@@ -1,7 +1,6 @@
 //! The senders' side of a queue.
 
 use std::{
-    mem,
     sync::atomic::Ordering,
     task::{Context, Poll, Waker},
 };
@@ -85,16 +84,20 @@ impl<Out: 'static> Queue<Out> {
         when_full: WhenFull,
         routes: &dyn Routes<Out>,
     ) -> Offered<Out> {
-        let message = match self.push(message) {
+        let weight = self.common.weigh(&message);
+        let message = match self.push_weighed(message, weight) {
             Pushed::Full(message) => message,
             pushed => return pushed.into(),
         };
         match when_full {
             WhenFull::Wait | WhenFull::Reject => Offered::Full(message),
-            WhenFull::DropOldest => self.drop_oldest_for(message, routes),
+            WhenFull::DropOldest => self.drop_oldest_for(message, weight, routes),
             WhenFull::DropNewest => self.drop_newest(message, routes),
             WhenFull::Disconnect => {
-                self.order(Order::Overflow);
+                // One that is about to end in another way ends in that way.
+                if self.close() {
+                    self.order(Order::Overflow);
+                }
                 Offered::Closed(message)
             }
         }
@@ -115,11 +118,15 @@ impl<Out: 'static> Queue<Out> {
     }
 
     /// Makes room by dropping the oldest messages.
-    fn drop_oldest_for(&self, message: Out, routes: &dyn Routes<Out>) -> Offered<Out> {
+    fn drop_oldest_for(
+        &self,
+        message: Out,
+        weight: Option<usize>,
+        routes: &dyn Routes<Out>,
+    ) -> Offered<Out> {
         let _hold = routes.hold();
-        let weight = self.common.weigh(&message);
         let mut dropped = 0;
-        let mut pushed = self.push_weighed(message, weight);
+        let mut pushed = Pushed::Full(message);
         while let Pushed::Full(message) = pushed {
             dropped += u64::from(self.drop_oldest());
             pushed = self.push_weighed(message, weight);
@@ -138,23 +145,26 @@ impl<Out: 'static> Queue<Out> {
         if state.is_closed() {
             return false;
         }
+        let mean = state.bytes.div_ceil(state.messages.len().max(1));
         let Some(oldest) = state.drop_oldest() else {
             return false;
         };
-        let (emptied, unknown) = (state.emptied, state.weight);
+        // It may have been weighed by a mean that was another then.
+        let (emptied, mut weight) = (state.emptied, mean);
         drop(state);
-        let weight = self.common.weigh(&oldest).unwrap_or(unknown);
-        // A panic of it is not the sender's.
-        contain(|| drop(oldest));
+        // A panic of it, or of its weigher, is not the sender's.
+        contain(|| weight = self.common.weigh(&oldest).unwrap_or(mean));
         let mut state = self.state.lock();
         if state.emptied == emptied {
             state.lighten(weight);
         }
+        drop(state);
+        contain(|| drop(oldest));
         true
     }
 
     /// Takes a message in, and gives the task to be woken if it waits for one.
-    #[inline]
+    #[inline(always)]
     fn enter(
         &self,
         state: &mut State<Out>,
@@ -162,16 +172,24 @@ impl<Out: 'static> Queue<Out> {
         weight: Option<usize>,
     ) -> (u64, Option<Waker>) {
         if state.messages.capacity() == 0 {
-            state.messages = self.common.spares.take();
+            self.begin_batch(state);
         }
         let bytes = weight.unwrap_or(state.weight);
         state.bytes = state.bytes.saturating_add(bytes);
         state.share.hold(bytes);
         state.messages.push_back(message);
         state.fed += 1;
-        let waiting = mem::take(&mut state.awaiting);
-        let task = if waiting { state.task.clone() } else { None };
+        let task = if state.awaiting {
+            state.awaited()
+        } else {
+            None
+        };
         (state.fed, task)
+    }
+
+    #[cold]
+    fn begin_batch(&self, state: &mut State<Out>) {
+        state.messages = self.common.spares.take();
     }
 }
 

@@ -72,16 +72,23 @@ impl<Out> Queue<Out> {
         progress.wake();
     }
 
-    /// Takes no more messages; what is in the queue stays.
-    pub(crate) fn close(&self) {
+    /// Whether a message was accepted and is neither written nor dropped.
+    pub(crate) fn has_unwritten(&self) -> bool {
+        self.state.lock().unwritten() > 0
+    }
+
+    /// Takes no more messages; what is in the queue stays. Says whether it was open.
+    pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
-        if let Phase::Open = state.phase {
+        let was_open = matches!(state.phase, Phase::Open);
+        if was_open {
             state.phase = Phase::Closing;
             self.closed.store(true, Ordering::Release);
         }
         let room = state.room.take();
         drop(state);
         room.wake();
+        was_open
     }
 
     /// Closes the queue, and gives what is in it and the number of messages that were never written.
