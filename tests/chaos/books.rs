@@ -242,7 +242,6 @@ impl Books {
             .iter()
             .flat_map(|shard| lock(shard).values().cloned().collect::<Vec<_>>())
             .collect();
-        let mut left = all.len();
         for end in all {
             let remote = end.remote.get().and_then(|remote| self.end(*remote));
             let over = end.is_over() && remote.as_ref().is_none_or(|remote| remote.is_over());
@@ -252,16 +251,14 @@ impl Books {
             }
             self.close_page(&end, remote.as_deref());
             lock(self.shard(end.id)).remove(&end.id);
-            left -= 1;
             if let Some(remote) = remote
                 && remote.remote.get() == Some(&end.id)
             {
                 self.close_page(&remote, Some(&end));
                 lock(self.shard(remote.id)).remove(&remote.id);
-                left -= 1;
             }
         }
-        left
+        self.ends.iter().map(|shard| lock(shard).len()).sum()
     }
 
     /// The laws at the end of one direction.
