@@ -53,7 +53,7 @@ mod reading;
 mod tests;
 mod writing;
 
-use buffers::Messages;
+use buffers::{Messages, WholeBlock};
 use closing::Closing;
 
 /// How many turns a task takes before it lets others run.
@@ -92,6 +92,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     max_frame: u64,
     /// What the messages of the last batch were.
     receiving: Messages,
+    /// Held while the beginning of a frame stays in its block.
+    whole_block: Option<WholeBlock>,
 
     /// Messages that were taken from the queue and are to be encoded.
     batch: VecDeque<Out>,
@@ -169,6 +171,7 @@ where
             frame_start: 0,
             max_frame: config.max_frame_bytes.map_or(u64::MAX, |max| max as u64),
             receiving: Messages::Small,
+            whole_block: None,
             batch: VecDeque::new(),
             encoding: true,
             write_stalled: false,
@@ -249,6 +252,7 @@ where
         self.deadlines.drain_within(self.drain_timeout);
         // What has begun will not be decoded, and what comes now belongs to no frame.
         drop(mem::take(self.framed.read_buffer_mut()));
+        self.whole_block = None;
         self.framed.get_mut().read_until(u64::MAX);
         self.closing.get_or_insert_with(|| Closing::new(disconnect));
     }

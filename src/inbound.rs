@@ -57,10 +57,9 @@ pub enum Event<In> {
     /// It is about a sink, and not in line with the events of the connection: it may come before the
     /// peer's own [`Disconnected`](Event::Disconnected) or behind it.
     Undelivered(Peer, u64),
-    /// This many messages were dropped because the peer's outbound queue was full; see
-    /// [`WhenFull`](crate::WhenFull). As with [`Undelivered`](Event::Undelivered), it is not in line
-    /// with the events of the connection. Where more than 1,024 notices wait, the oldest are lost;
-    /// [`PeerStats::dropped`](crate::PeerStats::dropped) knows all.
+    /// This many messages were dropped because the peer's outbound queue was full, since the last such
+    /// event of the peer; see [`WhenFull`](crate::WhenFull). All are reported before the peer's
+    /// [`Disconnected`](Event::Disconnected).
     Dropped(Peer, u64),
     /// An incoming connection from this address was refused.
     Refused(SocketAddr, Refusal),
@@ -140,7 +139,7 @@ impl<In> Inbound<In> {
     /// The stream with the lifecycle of the connections in it. What happened since the node was
     /// started is not missing, but for what was passed over on the way to the messages that were
     /// taken already. Of what is in line with no open connection ([`Event::Refused`],
-    /// [`Event::HandshakeFailed`], [`Event::Undelivered`], [`Event::Dropped`]) the last 1,024 wait to be taken; the
+    /// [`Event::HandshakeFailed`], [`Event::Undelivered`]) the last 1,024 wait to be taken; the
     /// counters in [`Stats`](crate::Stats) know them all.
     pub fn into_events(self) -> Events<In> {
         self.events
@@ -196,6 +195,9 @@ impl<In> Events<In> {
         }
         if mem::take(&mut batch.read_closed) {
             return Some(Event::ReadClosed(peer));
+        }
+        if batch.dropped > 0 {
+            return Some(Event::Dropped(peer, mem::take(&mut batch.dropped)));
         }
         let ended = batch
             .ended

@@ -204,7 +204,7 @@ impl<Out: Send + 'static> Node<Out> {
 
     /// Queues a message without waiting, or does what the node's policy says.
     fn offer(&self, message: Out, queue: &Queue<Out>) -> Result<(), SendError<Out>> {
-        let (message, reason) = match queue.offer(message, queue.when_full(), &*self.handle) {
+        let (message, reason) = match queue.offer(message, queue.when_full()) {
             Offered::Queued(_) | Offered::Dropped(_) => return Ok(()),
             Offered::Full(message) => (message, NotSent::Full),
             Offered::Closed(message) => (message, NotSent::NotConnected),
@@ -236,7 +236,7 @@ impl<Out: Send + 'static> Node<Out> {
         let mut links = self.core().registry.links();
         links.retain(|queue| wanted(queue.peer()));
         for queue in links {
-            match queue.offer(message.clone(), queue.when_full(), &*self.handle) {
+            match queue.offer(message.clone(), queue.when_full()) {
                 Offered::Queued(_) => report.queued += 1,
                 Offered::Full(_) | Offered::Dropped(_) => report.full.push(queue.peer()),
                 Offered::Closed(_) => {}
@@ -346,14 +346,6 @@ impl<Out: Send + 'static> Routes<Out> for Handle<Out> {
 
     fn undelivered(&self, peer: Peer, messages: u64) {
         self.wiring.undelivered(peer, messages);
-    }
-
-    fn dropped(&self, peer: Peer, messages: u64) {
-        self.wiring.dropped(peer, messages);
-    }
-
-    fn hold(&self) -> Box<dyn Any> {
-        self.wiring.hold()
     }
 }
 

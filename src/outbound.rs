@@ -7,7 +7,6 @@
 //! ```
 
 use std::{
-    any::Any,
     collections::BTreeMap,
     fmt,
     pin::Pin,
@@ -42,10 +41,6 @@ pub(crate) trait Routes<Out>: Send + Sync {
     fn is_shut_down(&self) -> bool;
     /// Counts and reports messages for a peer that is gone.
     fn undelivered(&self, peer: Peer, messages: u64);
-    /// Reports messages that were dropped because the peer's queue was full.
-    fn dropped(&self, peer: Peer, messages: u64);
-    /// Keeps the stream of events from ending before that is in it.
-    fn hold(&self) -> Box<dyn Any>;
 }
 
 /// The node's one sink: `Sink<(Out, Peer)>`, so that `inbound.map(..).forward(outbound)` is a
@@ -161,7 +156,7 @@ impl<Out: 'static> Outbound<Out> {
             return Offered::Closed(message);
         };
         let policy = last.queue.sink_policy(self.when_full);
-        let offered = last.queue.offer(message, policy, &*self.routes);
+        let offered = last.queue.offer(message, policy);
         if let Offered::Queued(seq) = offered {
             last.seq = seq;
         }

@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use common::{
     Memory, ending, expect_text, finish_events, in_memory, join, next_event, quiet, read_text,
@@ -186,6 +189,44 @@ async fn many_losses_of_one_peer_are_one_report() {
     let event = next_event(&mut stuck.events).await;
     assert!(matches!(event, Event::Dropped(_, 5_000)), "{event:?}");
     stuck.expect_lines(0..ROOM).await;
+}
+
+/// However many peers there are, and however late the events are read: what was reported by the end is
+/// what was dropped, of each.
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_is_reported_of_every_one_of_many_peers_before_it_is_disconnected() {
+    const PEERS: usize = 1_500;
+    const BROADCASTS: u64 = 3;
+    let options = room_for(1).max_connections(PEERS).write_boundary(1);
+    let (node, inbound) = start_lines(options.when_full(WhenFull::DropNewest)).await;
+    let mut remotes = Vec::new();
+    for _ in 0..PEERS {
+        remotes.push(join(&node, 4).await);
+    }
+    node.broadcast(FIRST.to_owned());
+    quiet().await;
+    node.broadcast("fills the queue".to_owned());
+    for _ in 0..BROADCASTS {
+        assert_eq!(node.broadcast("dropped".to_owned()).full.len(), PEERS);
+    }
+    for (peer, _) in &remotes {
+        assert!(node.abort(*peer));
+    }
+    let expected = BROADCASTS * PEERS as u64;
+    assert_eq!(node.stats().dropped, expected);
+    let mut events = inbound.into_events();
+    let mut reported: BTreeMap<_, _> = remotes.iter().map(|(peer, _)| (*peer, 0)).collect();
+    while !reported.is_empty() {
+        match next_event(&mut events).await {
+            Event::Connected(_) => {}
+            Event::Dropped(peer, more) => *reported.get_mut(&peer).unwrap() += more,
+            Event::Disconnected(peer, _) => {
+                assert_eq!(reported.remove(&peer), Some(BROADCASTS), "{peer}");
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    finish_events(&node, events).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,12 @@
 //! lent until it is used up, whoever reads into it, and only then replaced: what many small messages
 //! pin is what they were read from, and not a block each.
 
-use std::{cell::Cell, mem, thread::LocalKey};
+use std::{
+    cell::Cell,
+    mem,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread::LocalKey,
+};
 
 use bytes::BytesMut;
 
@@ -39,6 +44,20 @@ const READ_LEAST: usize = 2 * 1024;
 /// read into a block again, behind a copy of what was moved.
 const MOVE_BELOW: usize = 4;
 
+/// To move this much costs next to nothing. More of it may stay where it is, in a few connections at a
+/// time: those that receive all the time wait in the middle of a frame at every turn.
+const MOVE_ALWAYS: usize = 1024;
+
+/// How many connections of the process may keep a block with what has begun in it: no more than 4 MiB.
+const KEEP_WHOLE: usize = 64;
+
+/// How many do.
+static KEPT_WHOLE: Alone = Alone(AtomicUsize::new(0));
+
+/// Alone on its cache lines, so that what writes it disturbs nobody who reads something else.
+#[repr(align(128))]
+struct Alone(AtomicUsize);
+
 /// What a write buffer begins with; it grows to the write boundary and is lent again at that size.
 const WRITE_BLOCK: usize = 8 * 1024;
 
@@ -51,6 +70,24 @@ thread_local! {
     static FOR_SMALL: Cell<BytesMut> = Cell::default();
     static FOR_LARGE: Cell<BytesMut> = Cell::default();
     static WRITE: Cell<BytesMut> = Cell::default();
+}
+
+/// A block that a waiting connection keeps for the beginning of a frame; one of [`KEEP_WHOLE`].
+#[derive(Debug)]
+pub(super) struct WholeBlock(());
+
+impl WholeBlock {
+    fn keep() -> Option<Self> {
+        let kept = Self(());
+        // Beyond the bound it is dropped, and so taken back, at once.
+        (KEPT_WHOLE.0.fetch_add(1, Ordering::Relaxed) < KEEP_WHOLE).then_some(kept)
+    }
+}
+
+impl Drop for WholeBlock {
+    fn drop(&mut self) {
+        KEPT_WHOLE.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Messages {
@@ -70,11 +107,16 @@ impl Messages {
     }
 }
 
-/// Makes sure that there is room to read into. A frame of which more has come than is moved grows in
-/// a buffer of its own.
-pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
+/// Makes sure that there is room to read into. A frame of which more has come than is moved grows
+/// where it is.
+pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages, whole: Option<&WholeBlock>) {
     let (block, spare) = messages.block();
-    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() >= block / MOVE_BELOW {
+    let stays = if whole.is_some() {
+        MOVE_ALWAYS
+    } else {
+        block / MOVE_BELOW
+    };
+    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() >= stays {
         return;
     }
     let mut lent = spare.take();
@@ -88,12 +130,22 @@ pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
 }
 
 /// Takes a block back that the connection would only hold while it waits.
-pub(super) fn return_read(buffer: &mut BytesMut, messages: Messages) {
+pub(super) fn return_read(
+    buffer: &mut BytesMut,
+    messages: Messages,
+    whole: &mut Option<WholeBlock>,
+) {
     let (block, spare) = messages.block();
     // A larger one has been reserved by the codec for a frame that has begun, or has grown with it: the
     // cap on frames bounds it.
     let grown = !buffer.is_empty() && buffer.capacity() > block;
-    if grown || buffer.len() >= block / MOVE_BELOW {
+    let large = grown || buffer.len() >= block / MOVE_BELOW;
+    if large || buffer.len() < MOVE_ALWAYS {
+        *whole = None;
+    } else if whole.is_none() {
+        *whole = WholeBlock::keep();
+    }
+    if large || whole.is_some() {
         return;
     }
     let begun = BytesMut::from(&buffer[..]);

@@ -51,7 +51,8 @@ where
             self.rest();
             return Step::Wait;
         }
-        buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
+        let buffer = self.framed.read_buffer_mut();
+        buffers::lend_read(buffer, self.receiving, self.whole_block.as_ref());
         let step = self.fill_batch(cx);
         self.hand_over();
         if !matches!((&step, self.reading), (Step::Again, Reading::Open)) {
@@ -63,7 +64,8 @@ where
     /// Gives back what is only needed while messages come.
     fn rest(&mut self) {
         self.inbound.rest();
-        buffers::return_read(self.framed.read_buffer_mut(), self.receiving);
+        let buffer = self.framed.read_buffer_mut();
+        buffers::return_read(buffer, self.receiving, &mut self.whole_block);
     }
 
     fn fill_batch(&mut self, cx: &mut Context<'_>) -> Step {

@@ -26,12 +26,20 @@ where
     /// Encodes what is queued, or flushes when nothing is.
     pub(super) fn pump_write(&mut self, cx: &mut Context<'_>) -> Step {
         self.write_stalled = false;
-        if self.batch.is_empty() && !self.take_batch() {
-            return match self.flush(cx) {
-                Poll::Ready(Ok(())) => self.park(),
-                Poll::Ready(Err(ending)) => Step::End(ending),
-                Poll::Pending => Step::Wait,
-            };
+        if self.batch.is_empty() {
+            // What is left in the queue until there is room may still give way to newer messages.
+            match self.poll_boundary(cx) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(ending)) => return Step::End(ending),
+                Poll::Pending => return Step::Wait,
+            }
+            if !self.take_batch() {
+                return match self.flush(cx) {
+                    Poll::Ready(Ok(())) => self.park(),
+                    Poll::Ready(Err(ending)) => Step::End(ending),
+                    Poll::Pending => Step::Wait,
+                };
+            }
         }
         buffers::lend_write(self.framed.write_buffer_mut());
         match self.encode_batch(cx) {

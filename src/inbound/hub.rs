@@ -7,7 +7,7 @@
 //! 2. An inbox is listed once at most, so the ready list is no longer than there are connections.
 //! 3. A producer that waits for room waits on an inbox with content, which is listed (1), so the
 //!    consumer that takes it finds the waker. A reader that is dropped takes every listed inbox.
-//! 4. The content is ordered: connected, messages, read closed, ended; each flag is set once.
+//! 4. The content is ordered: connected, messages, read closed, dropped, ended; each flag is set once.
 //! 5. Locks are taken one at a time; no message is dropped and no waker called under one.
 
 use std::{
@@ -76,6 +76,8 @@ pub(super) struct Batch<In> {
     pub(super) connected: bool,
     pub(super) messages: VecDeque<In>,
     pub(super) read_closed: bool,
+    /// Outbound messages that were dropped.
+    pub(super) dropped: u64,
     pub(super) ended: Option<Disconnect>,
 }
 
@@ -95,6 +97,7 @@ impl<In> Default for Batch<In> {
             connected: false,
             messages: VecDeque::new(),
             read_closed: false,
+            dropped: 0,
             ended: None,
         }
     }
@@ -180,10 +183,7 @@ impl<In> Hub<In> {
             return;
         }
         let dropped = match (&notice, ready.notices.back_mut()) {
-            (Event::Undelivered(peer, more), Some(Event::Undelivered(last, n)))
-            | (Event::Dropped(peer, more), Some(Event::Dropped(last, n)))
-                if last == peer =>
-            {
+            (Event::Undelivered(peer, more), Some(Event::Undelivered(last, n))) if last == peer => {
                 *n += more;
                 None
             }
@@ -423,7 +423,7 @@ impl<In> Drop for Hold<In> {
     }
 }
 
-/// What makes `Disconnected` the last event of a connection.
+/// What tells of a connection's losses, and makes `Disconnected` its last event.
 pub(crate) struct Ender<In> {
     hub: Arc<Hub<In>>,
     inbox: Arc<Inbox<In>>,
@@ -431,6 +431,12 @@ pub(crate) struct Ender<In> {
 }
 
 impl<In> Ender<In> {
+    /// Reports that so many outbound messages were dropped.
+    pub(crate) fn dropped(&self, messages: u64) {
+        let dropped = |content: &mut Content<In>| content.batch.dropped += messages;
+        self.inbox.update(&self.hub, dropped);
+    }
+
     /// Ends the connection for the consumer. The producer must be gone by then.
     pub(crate) fn end(mut self, disconnect: Disconnect) {
         let ended = |content: &mut Content<In>| content.batch.ended = Some(disconnect);

@@ -168,7 +168,5 @@ pub(crate) trait Wires<Out>: Send + Sync {
         side: Side,
     ) -> BoxFuture<'a, Result<Peer, ConnectError>>;
     fn undelivered(&self, peer: Peer, messages: u64);
-    fn dropped(&self, peer: Peer, messages: u64);
-    fn hold(&self) -> Box<dyn Any>;
     fn begin_shutdown(&self);
 }

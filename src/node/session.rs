@@ -80,7 +80,10 @@ where
         if let Some(connection) = &mut this.connection {
             let poll = || Pin::new(connection).poll(cx);
             match catch_unwind(AssertUnwindSafe(poll)) {
-                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Pending) => {
+                    this.farewell.report_dropped();
+                    return Poll::Pending;
+                }
                 Ok(Poll::Ready(ended)) => this.end(Ok(ended)),
                 Err(payload) => this.end(Err(payload)),
             }
@@ -104,6 +107,20 @@ impl<In, Out> Farewell<In, Out> {
             permit: Some(permit),
         }
     }
+
+    /// Tells of messages that were dropped since the last time, because the queue was full.
+    fn report_dropped(&self) {
+        let (messages, ender) = match (self.queue.take_dropped(), &self.ender) {
+            (messages @ 1.., Some(ender)) => (messages, ender),
+            _ => return,
+        };
+        ender.dropped(messages);
+        let line = || match self.core.throttle.pass(Kind::Dropped) {
+            Some(Tell { suppressed }) => debug!(messages, suppressed, "queue full, dropped"),
+            None => trace!(messages, "queue full, dropped"),
+        };
+        contain(line);
+    }
 }
 
 // Nothing in it is pinned.
@@ -112,6 +129,7 @@ impl<Io, C: Decoder, Out> Unpin for Session<Io, C, Out> {}
 impl<In, Out> Drop for Farewell<In, Out> {
     fn drop(&mut self) {
         let (unsent, undelivered) = self.queue.abandon();
+        self.report_dropped();
         let disconnect = &mut self.disconnect;
         disconnect.undelivered = undelivered;
         self.core.count(|stats| {

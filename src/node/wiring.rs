@@ -265,21 +265,6 @@ where
         self.hub.notify(Event::Undelivered(peer, messages));
     }
 
-    fn dropped(&self, peer: Peer, messages: u64) {
-        let span = &self.core.span;
-        match self.core.throttle.pass(Kind::Dropped) {
-            Some(Tell { suppressed }) => {
-                debug!(parent: span, %peer, messages, suppressed, "queue full, dropped");
-            }
-            None => trace!(parent: span, %peer, messages, "queue full, dropped"),
-        }
-        self.hub.notify(Event::Dropped(peer, messages));
-    }
-
-    fn hold(&self) -> Box<dyn Any> {
-        Box::new(self.hub.hold())
-    }
-
     fn begin_shutdown(&self) {
         self.core.begin_shutdown();
         self.hub.stop_accepting();

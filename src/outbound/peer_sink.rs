@@ -70,7 +70,7 @@ impl<Out> PeerSink<Out> {
 impl<Out: 'static> PeerSink<Out> {
     #[cold]
     fn offer(&mut self, message: Out) -> Result<(), PeerGone> {
-        match self.queue.offer(message, self.when_full, &*self.routes) {
+        match self.queue.offer(message, self.when_full) {
             Offered::Queued(seq) => self.seq = seq,
             Offered::Dropped(message) => drop(message),
             Offered::Full(message) | Offered::Closed(message) => return self.lose(message),

@@ -16,7 +16,9 @@
 //!    it parks.
 //! 4. An order is stored before the task is woken, and the task's waker is registered before it
 //!    looks for orders.
-//! 5. The phase goes from open to closing to ended, never back. Nothing enters a queue that isn't
+//! 5. A drop is counted under the lock while the queue is open, and the task is woken to report it; what
+//!    it hasn't reported is left to whoever ends the queue, when no more can come.
+//! 6. The phase goes from open to closing to ended, never back. Nothing enters a queue that isn't
 //!    open.
 
 use std::{collections::VecDeque, mem, sync::Arc, task::Waker};
@@ -47,6 +49,8 @@ pub(crate) struct Queue<Out> {
     order: AtomicU8,
     /// Whether the phase isn't open any more, for a look without the lock.
     closed: AtomicBool,
+    /// Whether messages were dropped that nobody has reported yet.
+    unreported: AtomicBool,
     state: Mutex<State<Out>>,
     common: Arc<Common<Out>>,
 }
@@ -87,6 +91,8 @@ struct Drops {
     oldest: u64,
     told: u64,
     written: u64,
+    /// How many of both are reported.
+    reported: u64,
 }
 
 enum Phase {
@@ -123,7 +129,7 @@ pub(crate) enum Pushed<Out> {
 pub(crate) enum Offered<Out> {
     /// It is in the queue, with this number.
     Queued(u64),
-    /// The queue is full, and the message is to be dropped for that; it is counted and reported.
+    /// The queue is full, and the message is to be dropped for that; it is counted.
     Dropped(Out),
     /// The queue is full; here it is again.
     Full(Out),
@@ -160,6 +166,7 @@ impl<Out> Queue<Out> {
             counters: PeerCounters::new(),
             order: AtomicU8::new(0),
             closed: AtomicBool::new(false),
+            unreported: AtomicBool::new(false),
             state: Mutex::new(State {
                 messages: VecDeque::new(),
                 bytes: 0,
@@ -192,7 +199,7 @@ impl<Out> Queue<Out> {
         let state = self.state.lock();
         let queued = state.unwritten();
         let drops = state.drops.as_ref();
-        let dropped = drops.map_or(0, |drops| drops.newest + drops.oldest);
+        let dropped = drops.map_or(0, |drops| drops.all());
         drop(state);
         self.counters.snapshot(queued, dropped)
     }
@@ -207,6 +214,10 @@ impl<Out> Queue<Out> {
 }
 
 impl Drops {
+    fn all(&self) -> u64 {
+        self.newest + self.oldest
+    }
+
     /// How many messages were dropped in front of those that the task takes now.
     fn tell(&mut self) -> u64 {
         self.oldest - mem::replace(&mut self.told, self.oldest)

@@ -15,7 +15,7 @@ use crate::{
     Disconnect, Event, Inbound, Peer, Reason, Side,
     config::{Bounds, WhenFull},
     inbound::{Ender, Hub, Producer},
-    outbound::{Done, Offered, Order, Push, Pushed, Queue, Routes},
+    outbound::{Done, Offered, Order, Push, Pushed, Queue},
     waiters::WaiterId,
 };
 
@@ -246,31 +246,6 @@ fn a_push_wakes_a_task_that_parks() {
     });
 }
 
-/// Counts the messages that are reported as dropped.
-#[derive(Default)]
-struct Reports(std::sync::atomic::AtomicU64);
-
-impl Routes<u32> for Reports {
-    fn route(&self, _: Peer) -> Option<Arc<Queue<u32>>> {
-        None
-    }
-
-    fn is_shut_down(&self) -> bool {
-        false
-    }
-
-    fn undelivered(&self, _: Peer, _: u64) {}
-
-    fn dropped(&self, _: Peer, messages: u64) {
-        self.0
-            .fetch_add(messages, std::sync::atomic::Ordering::Relaxed);
-    }
-
-    fn hold(&self) -> Box<dyn std::any::Any> {
-        Box::new(())
-    }
-}
-
 #[test]
 fn the_oldest_give_way_while_the_task_takes_and_the_books_are_exact() {
     check(2, || {
@@ -278,26 +253,86 @@ fn the_oldest_give_way_while_the_task_takes_and_the_books_are_exact() {
         let mut task = Task::new(&queue);
         let other = queue.clone();
         let sender = thread::spawn(move || {
-            let reports = Reports::default();
             for n in [1, 2, 3] {
-                match other.offer(n, WhenFull::DropOldest, &reports) {
+                match other.offer(n, WhenFull::DropOldest) {
                     Offered::Queued(seq) => assert_eq!(seq, u64::from(n)),
                     _ => panic!("there is always room"),
                 }
             }
-            reports.0.into_inner()
         });
         // The last one is never dropped.
         block_on(poll_fn(|cx| match task.poll(cx, usize::MAX) {
             Poll::Pending if task.taken.last() == Some(&3) => Poll::Ready(()),
             poll => poll,
         }));
-        let dropped = sender.join().unwrap();
+        sender.join().unwrap();
+        let dropped = queue.take_dropped();
         assert_eq!(task.taken.len() as u64 + dropped, 3, "{:?}", task.taken);
         assert!(task.taken.is_sorted());
         assert_eq!(task.skipped, dropped);
         assert!(queue.is_settled(3));
         assert_eq!(queue.abandon().1, 0);
+    });
+}
+
+#[test]
+fn a_task_that_waits_is_woken_to_report_what_was_dropped() {
+    check(2, || {
+        let queue = queue(1);
+        assert!(matches!(queue.push(0), Pushed::Queued(1)));
+        let other = queue.clone();
+        let sender = thread::spawn(move || {
+            for n in [1, 2] {
+                let offered = other.offer(n, WhenFull::DropNewest);
+                assert!(matches!(offered, Offered::Dropped(_)));
+            }
+        });
+        let mut reported = 0;
+        block_on(poll_fn(|cx| {
+            queue.register(cx.waker());
+            reported += queue.take_dropped();
+            match reported {
+                2 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        }));
+        sender.join().unwrap();
+        assert_eq!(queue.take_dropped(), 0);
+    });
+}
+
+#[test]
+fn what_is_dropped_while_the_queue_ends_is_left_for_the_last_report() {
+    check(2, || {
+        let queue = queue(1);
+        assert!(matches!(queue.push(0), Pushed::Queued(1)));
+        let other = queue.clone();
+        let sender = thread::spawn(move || {
+            let offers = [1, 2].map(|n| other.offer(n, WhenFull::DropNewest));
+            let dropped = offers.iter().filter(|o| matches!(o, Offered::Dropped(_)));
+            dropped.count() as u64
+        });
+        let mut reported = queue.take_dropped();
+        queue.abandon();
+        reported += queue.take_dropped();
+        assert_eq!(sender.join().unwrap(), reported);
+    });
+}
+
+#[test]
+fn a_full_queue_is_not_the_reason_of_an_end_that_had_begun() {
+    check(2, || {
+        let queue = queue(1);
+        assert!(matches!(queue.push(0), Pushed::Queued(1)));
+        let other = queue.clone();
+        let sender = thread::spawn(move || {
+            let offered = other.offer(1, WhenFull::Disconnect);
+            assert!(matches!(offered, Offered::Closed(1)));
+        });
+        let was_first = queue.close();
+        sender.join().unwrap();
+        let expected = (!was_first).then_some(Order::Overflow);
+        assert_eq!(queue.ordered(), expected);
     });
 }
 

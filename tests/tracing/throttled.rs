@@ -198,9 +198,12 @@ async fn messages_that_are_lost_are_a_line_per_second_and_kind() {
         .when_full(WhenFull::DropNewest);
     let (node, inbound) = start_lines(named("lost", full)).await;
     let (peer, remote) = join(&node, 1).await;
-    for _ in 0..10 {
-        node.try_send_to("dropped but for the first".to_owned(), peer)
-            .unwrap();
+    for _ in 0..3 {
+        for _ in 0..10 {
+            node.try_send_to("dropped but for a few".to_owned(), peer)
+                .unwrap();
+        }
+        quiet().await;
     }
     drop(remote);
     let mut events = inbound.into_events();
@@ -219,7 +222,11 @@ async fn messages_that_are_lost_are_a_line_per_second_and_kind() {
         .filter(|line| line.contains("messages="))
         .collect();
     let expected = [
-        format!("queue full, dropped messages=1 peer={peer}"),
+        format!(
+            "connection{{id={} peer={}}}: queue full, dropped messages=9",
+            peer.id(),
+            peer.addr()
+        ),
         format!("undelivered messages=1 peer={peer}"),
     ];
     assert_eq!(lost, expected.iter().collect::<Vec<_>>());

@@ -19,12 +19,6 @@ impl Routes<String> for NoRoutes {
     }
 
     fn undelivered(&self, _: Peer, _: u64) {}
-
-    fn dropped(&self, _: Peer, _: u64) {}
-
-    fn hold(&self) -> Box<dyn std::any::Any> {
-        Box::new(())
-    }
 }
 
 #[test]

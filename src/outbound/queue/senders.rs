@@ -9,7 +9,6 @@ use super::{Offered, Order, Phase, Pushed, Queue, State};
 use crate::{
     config::WhenFull,
     disconnect::{Disconnect, contain},
-    outbound::Routes,
     waiters::{WaiterId, wake},
 };
 
@@ -77,13 +76,8 @@ impl<Out: 'static> Queue<Out> {
         }
     }
 
-    /// Queues a message, or does what the policy says when there is no room. What is dropped is reported.
-    pub(crate) fn offer(
-        &self,
-        message: Out,
-        when_full: WhenFull,
-        routes: &dyn Routes<Out>,
-    ) -> Offered<Out> {
+    /// Queues a message, or does what the policy says when there is no room.
+    pub(crate) fn offer(&self, message: Out, when_full: WhenFull) -> Offered<Out> {
         let weight = self.common.weigh(&message);
         let message = match self.push_weighed(message, weight) {
             Pushed::Full(message) => message,
@@ -91,8 +85,8 @@ impl<Out: 'static> Queue<Out> {
         };
         match when_full {
             WhenFull::Wait | WhenFull::Reject => Offered::Full(message),
-            WhenFull::DropOldest => self.drop_oldest_for(message, weight, routes),
-            WhenFull::DropNewest => self.drop_newest(message, routes),
+            WhenFull::DropOldest => self.drop_oldest_for(message, weight),
+            WhenFull::DropNewest => self.drop_newest(message),
             WhenFull::Disconnect => {
                 // One that is about to end in another way ends in that way.
                 if self.close() {
@@ -105,34 +99,24 @@ impl<Out: 'static> Queue<Out> {
 
     /// Drops a message for which there is no room, unless the queue has been closed meanwhile: then
     /// its books are closed, too.
-    fn drop_newest(&self, message: Out, routes: &dyn Routes<Out>) -> Offered<Out> {
-        let _hold = routes.hold();
+    fn drop_newest(&self, message: Out) -> Offered<Out> {
         let mut state = self.state.lock();
         if state.is_closed() {
             return Offered::Closed(message);
         }
         state.drops().newest += 1;
+        let task = self.to_report(&state);
         drop(state);
-        routes.dropped(self.peer, 1);
+        wake(task);
         Offered::Dropped(message)
     }
 
     /// Makes room by dropping the oldest messages.
-    fn drop_oldest_for(
-        &self,
-        message: Out,
-        weight: Option<usize>,
-        routes: &dyn Routes<Out>,
-    ) -> Offered<Out> {
-        let _hold = routes.hold();
-        let mut dropped = 0;
+    fn drop_oldest_for(&self, message: Out, weight: Option<usize>) -> Offered<Out> {
         let mut pushed = Pushed::Full(message);
         while let Pushed::Full(message) = pushed {
-            dropped += u64::from(self.drop_oldest());
+            self.drop_oldest();
             pushed = self.push_weighed(message, weight);
-        }
-        if dropped > 0 {
-            routes.dropped(self.peer, dropped);
         }
         pushed.into()
     }
@@ -140,18 +124,20 @@ impl<Out: 'static> Queue<Out> {
     /// Drops the oldest message, if there is one and the queue is open. It is weighed and dropped without
     /// the lock, as both may be the user's code; what it weighed is given back unless the queue was
     /// emptied meanwhile.
-    fn drop_oldest(&self) -> bool {
+    fn drop_oldest(&self) {
         let mut state = self.state.lock();
         if state.is_closed() {
-            return false;
+            return;
         }
         let mean = state.bytes.div_ceil(state.messages.len().max(1));
         let Some(oldest) = state.drop_oldest() else {
-            return false;
+            return;
         };
+        let task = self.to_report(&state);
         // It may have been weighed by a mean that was another then.
         let (emptied, mut weight) = (state.emptied, mean);
         drop(state);
+        wake(task);
         // A panic of it, or of its weigher, is not the sender's.
         contain(|| weight = self.common.weigh(&oldest).unwrap_or(mean));
         let mut state = self.state.lock();
@@ -160,7 +146,14 @@ impl<Out: 'static> Queue<Out> {
         }
         drop(state);
         contain(|| drop(oldest));
-        true
+    }
+
+    /// The task to be woken when a message was dropped, unless it is going to look anyway.
+    fn to_report(&self, state: &State<Out>) -> Option<Waker> {
+        match self.unreported.swap(true, Ordering::AcqRel) {
+            true => None,
+            false => state.task.clone(),
+        }
     }
 
     /// Takes a message in, and gives the task to be woken if it waits for one.

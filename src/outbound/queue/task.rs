@@ -77,6 +77,18 @@ impl<Out> Queue<Out> {
         self.state.lock().unwritten() > 0
     }
 
+    /// How many messages were dropped since the last time that this was asked.
+    pub(crate) fn take_dropped(&self) -> u64 {
+        if !self.unreported.load(Ordering::Acquire) {
+            return 0;
+        }
+        let mut state = self.state.lock();
+        self.unreported.store(false, Ordering::Release);
+        let drops = state.drops();
+        let all = drops.all();
+        all - mem::replace(&mut drops.reported, all)
+    }
+
     /// Takes no more messages; what is in the queue stays. Says whether it was open.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state.lock();
