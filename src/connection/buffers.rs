@@ -107,16 +107,13 @@ impl Messages {
     }
 }
 
-/// Makes sure that there is room to read into. A frame of which more has come than is moved grows
-/// where it is.
-pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages, whole: Option<&WholeBlock>) {
+/// Makes sure that there is room to read into. A frame of which more has come than is moved grows in
+/// a buffer of its own.
+pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
     let (block, spare) = messages.block();
-    let stays = if whole.is_some() {
-        MOVE_ALWAYS
-    } else {
-        block / MOVE_BELOW
-    };
-    if buffer.capacity() - buffer.len() >= READ_LEAST || buffer.len() >= stays {
+    let room = buffer.capacity() - buffer.len();
+    // At the end of a block that no message points into any more, its beginning is room, too.
+    if room >= READ_LEAST || buffer.len() >= block / MOVE_BELOW || buffer.try_reclaim(READ_LEAST) {
         return;
     }
     let mut lent = spare.take();

@@ -51,8 +51,7 @@ where
             self.rest();
             return Step::Wait;
         }
-        let buffer = self.framed.read_buffer_mut();
-        buffers::lend_read(buffer, self.receiving, self.whole_block.as_ref());
+        buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
         let step = self.fill_batch(cx);
         self.hand_over();
         if !matches!((&step, self.reading), (Step::Again, Reading::Open)) {
