@@ -219,6 +219,9 @@ mod throttle;
 pub mod transport;
 mod waiters;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 pub use admission::Admission;
 pub use config::{AcceptRate, Limits, WhenFull};
 pub use disconnect::{BoxError, Disconnect, Initiator, Reason, SharedError, Timeout};

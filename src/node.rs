@@ -24,6 +24,8 @@ use crate::{
 
 mod builder;
 mod core;
+#[cfg(feature = "testing")]
+mod journal;
 mod listening;
 mod reception;
 mod session;
@@ -31,6 +33,8 @@ mod wiring;
 
 use self::core::{Core, Wires};
 pub use builder::Builder;
+#[cfg(feature = "testing")]
+pub(crate) use journal::Journal;
 
 /// A handle to a node: listen, connect, send, disconnect, look, shut down.
 ///
@@ -68,6 +72,16 @@ impl Node<()> {
 impl<Out: Send + 'static> Node<Out> {
     fn core(&self) -> &Core<Out> {
         self.handle.wiring.core()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.core().journal
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.core().config.name.as_deref()
     }
 
     fn queue(&self, peer: Peer) -> Option<Arc<Queue<Out>>> {

@@ -41,6 +41,8 @@ pub(crate) struct Core<Out> {
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) listeners: Mutex<Vec<Listening>>,
     pub(crate) throttle: Throttle,
+    #[cfg(feature = "testing")]
+    pub(crate) journal: Arc<super::journal::Journal>,
     started: Instant,
     /// What has ended, and what belongs to no connection.
     totals: Mutex<Stats>,
@@ -70,6 +72,8 @@ impl<Out> Core<Out> {
             budget,
             listeners: Mutex::new(Vec::new()),
             throttle: Throttle::new(),
+            #[cfg(feature = "testing")]
+            journal: Arc::new(super::journal::Journal::new()),
             started: Instant::now(),
             totals: Mutex::new(Stats::default()),
             at_shutdown: OnceLock::new(),
@@ -102,6 +106,17 @@ impl<Out> Core<Out> {
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
         change(&mut self.totals.lock());
+        // Whatever happens to a connection is counted, once it can be seen.
+        #[cfg(feature = "testing")]
+        self.journal.changed();
+    }
+
+    /// Notes what is about to be counted, for the kit for tests; without that it is nothing.
+    pub(crate) fn note(&self, text: impl FnOnce() -> String) {
+        #[cfg(feature = "testing")]
+        self.journal.note(text());
+        #[cfg(not(feature = "testing"))]
+        let _ = text;
     }
 
     /// Waits for a stream from `addr`, until the connect timeout or the shutdown.

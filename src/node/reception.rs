@@ -154,6 +154,7 @@ where
             }
             None => trace!(parent: span, %addr, refusal = %text, "refused"),
         }
+        self.core.note(|| format!("refused {addr}: {text}"));
         self.core.count(|stats| stats.add_refusal(&refusal));
         self.hub.notify(Event::Refused(addr, refusal));
     }

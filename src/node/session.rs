@@ -132,6 +132,9 @@ impl<In, Out> Drop for Farewell<In, Out> {
         self.report_dropped();
         let disconnect = &mut self.disconnect;
         disconnect.undelivered = undelivered;
+        let peer = self.queue.peer();
+        self.core
+            .note(|| format!("disconnected {peer:?}: {}", shown(disconnect)));
         self.core.count(|stats| {
             self.core.registry.remove(self.queue.peer());
             stats.add_traffic(&self.queue.stats());

@@ -90,6 +90,8 @@ where
             Ok(framed) => self.establish(framed, peer, permit, span),
             Err(source) => {
                 self.tell_of_failed_handshake(&source, peer.side(), &span);
+                self.core
+                    .note(|| format!("handshake with {peer:?}: {}", shown(&source)));
                 self.core.count(|stats| stats.add_failed_handshake(&source));
                 Err(ConnectError::Handshake { peer, source })
             }
@@ -149,6 +151,7 @@ where
             return Err(ConnectError::ShutDown);
         }
         permit.establish();
+        self.core.note(|| format!("connected {peer:?}"));
         self.core.count(|stats| stats.connected += 1);
         debug!(parent: &span, side = ?peer.side(), "connected");
         producer.announce();

@@ -1,0 +1,29 @@
+//! A kit for tests, with the feature `testing`: of networks that were built on wattle, and of somebody
+//! else's nodes from outside.
+//!
+//! Everything here speaks in decoded messages, and nothing in it sleeps: what a test waits for is an
+//! event.
+//!
+//! - *Many nodes, connected:* [`network()`] starts them in the shape of a [`Topology`], and resolves when
+//!   both ends of every edge know each other.
+//! - *What should be the case by now:* [`eventually`], [`assert_connected!`], [`expect_event!`] and
+//!   [`assert_no_leaks`] wait for it as long as it may take, and show the last events of the node when it
+//!   doesn't come about.
+
+mod assertions;
+mod network;
+mod topology;
+
+#[doc(inline)]
+pub use crate::{
+    __assert_connected as assert_connected, __assert_disconnected as assert_disconnected,
+    __expect_event as expect_event, __expect_next_event as expect_next_event,
+};
+#[doc(hidden)]
+pub use assertions::{Changes, Others};
+pub use assertions::{
+    Check, Checking, Failed, Leaks, Observe, PATIENCE, Recorded, assert_no_leaks, connected,
+    disconnected, eventually,
+};
+pub use network::{Merged, Network, NetworkBuilder, NetworkError, Unchanged, network};
+pub use topology::{Topology, TopologyError};
