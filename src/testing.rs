@@ -9,6 +9,10 @@
 //! - *What should be the case by now:* [`eventually`], [`assert_connected!`], [`expect_event!`] and
 //!   [`assert_no_leaks`] wait for it as long as it may take, and show the last events of the node when it
 //!   doesn't come about.
+//! - *A network without sockets:* [`Memory`] is a [`Transport`](crate::Transport) under paused time, where a
+//!   seed fixes what happens.
+//! - *A bad network:* [`Conditions`] of a [`Link`] (latency, bandwidth, loss of the connection, corruption,
+//!   partitions) in [`Memory`], and between real sockets with a [`Proxy`].
 
 mod assertions;
 mod network;
@@ -27,3 +31,8 @@ pub use assertions::{
 };
 pub use network::{Merged, Network, NetworkBuilder, NetworkError, Unchanged, network};
 pub use topology::{Topology, TopologyError};
+
+mod conditions;
+mod memory;
+pub use conditions::{Conditions, Link, Proxy};
+pub use memory::{Memory, MemoryAcceptor, MemoryStream};

@@ -1,0 +1,159 @@
+//! Two pipes in opposite directions, and what becomes of the one when the other ends, as in TCP.
+
+use std::{
+    io::IoSlice,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use fastrand::Rng;
+use tokio::io::ReadBuf;
+
+use super::{
+    lane::Lane,
+    pipe::{Bore, Pipe, Step, Taken},
+};
+
+/// A direction of a connection, and the end that writes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// From who has opened it.
+    Forth,
+    /// To who has opened it.
+    Back,
+}
+
+impl Way {
+    fn opposite(self) -> Self {
+        match self {
+            Self::Forth => Self::Back,
+            Self::Back => Self::Forth,
+        }
+    }
+}
+
+/// Who is to be woken when no lock is held any more.
+#[derive(Default)]
+pub(crate) struct Wakes(Vec<Waker>);
+
+impl Wakes {
+    pub(super) fn push(&mut self, waker: Option<Waker>) {
+        self.0.extend(waker);
+    }
+
+    pub(super) fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// A connection. Its ends hold it; the lanes that carry it don't.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    forth: Pipe,
+    back: Pipe,
+}
+
+impl Connection {
+    pub(crate) fn new(forth: &Arc<Lane>, back: &Arc<Lane>, bore: &Bore, seed: u64) -> Arc<Self> {
+        let mut rng = Rng::with_seed(seed);
+        let connection = Arc::new(Self {
+            forth: Pipe::new(forth, bore.clone(), &mut rng),
+            back: Pipe::new(back, bore.clone(), &mut rng),
+        });
+        forth.carry(&connection, Way::Forth);
+        back.carry(&connection, Way::Back);
+        connection
+    }
+
+    pub(super) fn pipe(&self, way: Way) -> &Pipe {
+        match way {
+            Way::Forth => &self.forth,
+            Way::Back => &self.back,
+        }
+    }
+
+    /// Wakes those who may wait for what happens in this direction: its reader, who writes
+    /// in the other direction (for a reset), and its writer (for an answer to what arrived where
+    /// nobody is).
+    pub(super) fn wake(&self, way: Way, wakes: &mut Wakes) {
+        self.pipe(way).wake_reader(wakes);
+        self.pipe(way.opposite()).wake_writer(wakes);
+        self.pipe(way).wake_writer(wakes);
+    }
+
+    /// Reads at the end that writes `own`.
+    pub(crate) fn read(&self, own: Way, cx: &Context<'_>, buf: &mut ReadBuf<'_>) -> Step<()> {
+        let mut wakes = Wakes::default();
+        self.answer(own, &mut wakes);
+        let step = self.pipe(own.opposite()).read(cx, buf, &mut wakes);
+        wakes.wake();
+        step
+    }
+
+    /// Writes at the end that writes `own`.
+    pub(crate) fn write(&self, own: Way, cx: &Context<'_>, bytes: &[IoSlice<'_>]) -> Step<usize> {
+        let mut wakes = Wakes::default();
+        self.answer(own, &mut wakes);
+        let step = self.try_write(own, cx, bytes, &mut wakes);
+        wakes.wake();
+        step
+    }
+
+    fn try_write(
+        &self,
+        own: Way,
+        cx: &Context<'_>,
+        bytes: &[IoSlice<'_>],
+        wakes: &mut Wakes,
+    ) -> Step<usize> {
+        let inward = self.pipe(own.opposite());
+        if let Err(error) = inward.check() {
+            return Step::Done(Err(error));
+        }
+        match self.pipe(own).write(cx, bytes, wakes) {
+            // A reset that came in between didn't find who waits.
+            Step::Wait(room) => match inward.check() {
+                Ok(reset) => Step::Wait([room, reset].into_iter().flatten().min()),
+                Err(error) => Step::Done(Err(error)),
+            },
+            Step::Done(Ok(Taken::UnderWay(bytes))) => Step::Done(Ok(bytes)),
+            Step::Done(Ok(Taken::Unheard(bytes))) => {
+                self.reset(own.opposite(), wakes);
+                Step::Done(Ok(bytes))
+            }
+            Step::Done(Err(error)) => Step::Done(Err(error)),
+        }
+    }
+
+    /// What the other end's host does when something arrives for an end that is gone.
+    fn answer(&self, own: Way, wakes: &mut Wakes) {
+        if self.pipe(own).was_unheard(wakes) {
+            self.reset(own.opposite(), wakes);
+        }
+    }
+
+    /// Resets in one direction; it is the writer of the other who has to know as well.
+    fn reset(&self, way: Way, wakes: &mut Wakes) {
+        self.pipe(way).abort(wakes);
+        self.pipe(way.opposite()).wake_writer(wakes);
+    }
+
+    /// Ends what the end writes.
+    pub(crate) fn finish(&self, own: Way) {
+        let mut wakes = Wakes::default();
+        self.pipe(own).finish(&mut wakes);
+        wakes.wake();
+    }
+
+    /// The end is gone: without a loss an orderly end, else a reset.
+    pub(crate) fn close(&self, own: Way, reset: bool) {
+        let mut wakes = Wakes::default();
+        let unread = self.pipe(own.opposite()).abandon(&mut wakes);
+        if unread || reset {
+            self.reset(own, &mut wakes);
+        } else {
+            self.pipe(own).finish(&mut wakes);
+        }
+        wakes.wake();
+    }
+}
