@@ -13,6 +13,10 @@
 //!   seed fixes what happens.
 //! - *A bad network:* [`Conditions`] of a [`Link`] (latency, bandwidth, loss of the connection, corruption,
 //!   partitions) in [`Memory`], and between real sockets with a [`Proxy`].
+//! - *A peer that sends this, expects that, and misbehaves as it is told:* [`Script`]. It plays against a
+//!   node of yours or against somebody's program, dials or listens, over TCP or any
+//!   [`Transport`](crate::Transport), and what isn't as it is written becomes a [`Failure`](script::Failure) that shows
+//!   what was sent and received until then.
 
 mod assertions;
 mod network;
@@ -36,3 +40,6 @@ mod conditions;
 mod memory;
 pub use conditions::{Conditions, Link, Proxy};
 pub use memory::{Memory, MemoryAcceptor, MemoryStream};
+
+pub mod script;
+pub use script::{Closed, Script};
