@@ -13,6 +13,8 @@
 //!   seed fixes what happens.
 //! - *A bad network:* [`Conditions`] of a [`Link`] (latency, bandwidth, loss of the connection, corruption,
 //!   partitions) in [`Memory`], and between real sockets with a [`Proxy`].
+//! - *Faults by message:* an [`Interceptor`] knows the codec, and drops, delays, repeats, reorders or replaces
+//!   what a closure tells it to.
 //! - *A peer that sends this, expects that, and misbehaves as it is told:* [`Script`]. It plays against a
 //!   node of yours or against somebody's program, dials or listens, over TCP or any
 //!   [`Transport`](crate::Transport), and what isn't as it is written becomes a [`Failure`](script::Failure) that shows
@@ -43,3 +45,6 @@ pub use memory::{Memory, MemoryAcceptor, MemoryStream};
 
 pub mod script;
 pub use script::{Closed, Script};
+
+mod interceptor;
+pub use interceptor::{InterceptFailure, Interceptor, Passage, Verdict};
