@@ -19,6 +19,8 @@
 //!   node of yours or against somebody's program, dials or listens, over TCP or any
 //!   [`Transport`](crate::Transport), and what isn't as it is written becomes a [`Failure`](script::Failure) that shows
 //!   what was sent and received until then.
+//! - *Load, and what it measures:* [`Load`], open-loop or closed-loop; the example `stress` is a program
+//!   around it.
 
 mod assertions;
 mod network;
@@ -48,3 +50,6 @@ pub use script::{Closed, Script};
 
 mod interceptor;
 pub use interceptor::{InterceptFailure, Interceptor, Passage, Verdict};
+
+pub mod load;
+pub use load::Load;
