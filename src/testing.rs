@@ -19,6 +19,9 @@
 //!   node of yours or against somebody's program, dials or listens, over TCP or any
 //!   [`Transport`](crate::Transport), and what isn't as it is written becomes a [`Failure`](script::Failure) that shows
 //!   what was sent and received until then.
+//! - *What has passed, and the same again:* a [`Capture`] writes every frame with its message, as lines of
+//!   JSON and for Wireshark; a [`Replay`] plays one side of it against a live peer, and compares what comes
+//!   back.
 //! - *Load, and what it measures:* [`Load`], open-loop or closed-loop; the example `stress` is a program
 //!   around it.
 
@@ -53,3 +56,6 @@ pub use interceptor::{InterceptFailure, Interceptor, Passage, Verdict};
 
 pub mod load;
 pub use load::Load;
+
+pub mod capture;
+pub use capture::{Capture, Recording, Replay};
