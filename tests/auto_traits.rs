@@ -11,12 +11,13 @@ use std::{
 
 use futures::{sink::SinkExt, stream::StreamExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_util::codec::LinesCodec;
 use wattle::{
     AcceptRate, Admission, AdoptError, Broadcast, Builder, ConnectError, Disconnect, Ended, Event,
     Events, HandshakeError, Inbound, Incoming, Incomings, Initiator, IpNet, Limit, Limits,
     ListenError, Node, NodeShutDown, NotSent, Outbound, Peer, PeerGone, PeerSink, PeerStats,
     Reason, Refusal, Refused, SendError, ShutdownReport, Side, StartError, Stats, Timeout,
-    Timeouts,
+    Timeouts, testing,
     transport::{AdoptOnly, Tcp, TcpAcceptor},
 };
 
@@ -154,6 +155,27 @@ fn futures_of_streams_are_send(mut inbound: Inbound<OnlySend>, builder: Builder)
     let mut events = inbound.into_events();
     drop(is_send(events.recv()));
     drop(is_send(events.next()));
-    let lines = |_| tokio_util::codec::LinesCodec::new_with_max_length(1);
+    let lines = |_| LinesCodec::new_with_max_length(1);
     drop(is_send(builder.start::<_, String>(lines)));
+}
+
+#[test]
+fn what_tests_are_made_of_goes_to_any_task() {
+    sendable::<testing::Network<OnlySend, OnlySend>>();
+    sharable::<testing::NetworkError>();
+    sharable::<testing::Topology>();
+    sendable::<testing::Recorded<OnlySend>>();
+    sharable::<testing::Memory>();
+    sendable::<testing::MemoryStream>();
+    copyable::<testing::Conditions>();
+    sharable::<testing::Link>();
+    sharable::<testing::Proxy>();
+    sharable::<testing::Interceptor<String, String>>();
+    sharable::<testing::Script<LinesCodec>>();
+    sharable::<testing::script::Failure>();
+    sharable::<testing::Capture>();
+    sharable::<testing::Recording>();
+    sharable::<testing::capture::ReplayError>();
+    sharable::<testing::load::Report>();
+    sharable::<testing::load::LoadError>();
 }

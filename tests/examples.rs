@@ -164,6 +164,31 @@ async fn handshake_loses_no_byte_at_the_switch() {
     assert!(last.ends_with("version 0 is too old"), "{printed:#?}");
 }
 
+#[tokio::test]
+async fn stress_says_what_became_of_all_that_it_sent() {
+    let mut echo = Example::start("echo", &[]);
+    let addr = echo.addr().await.to_string();
+    let args = [&addr, "--rate", "100", "--duration", "200ms"];
+    let printed = run("stress", &args).await;
+    let all = |line: &str| line.starts_with("sent 20, received 20 (");
+    assert_has(&printed, all, "the number of messages");
+    echo.interrupt().await;
+    echo.end().await;
+}
+
+#[tokio::test]
+async fn turmoil_holds_the_network_for_a_minute_and_no_message_is_lost() {
+    let printed = run("turmoil", &[]).await;
+    let wanted = [
+        "message 1 came back, 0 s later",
+        "message 2 came back, 60 s later",
+        "message 3 came back, 0 s later",
+        "disconnected",
+    ];
+    assert_eq!(printed[..4], wanted, "{printed:#?}");
+    assert!(printed[4].ends_with(" s of simulated time"), "{printed:#?}");
+}
+
 /// A client as `nc` is one, with a socket and no more.
 struct Client {
     reader: BufReader<TcpStream>,
