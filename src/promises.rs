@@ -50,6 +50,7 @@
 //!    - test: `a_forward_survives_a_peer_that_goes_and_what_it_missed_is_told`,
 //!      `drop_oldest_keeps_what_came_last_and_what_is_being_written`,
 //!      `what_is_dropped_in_front_of_a_closing_queue_is_in_the_books`,
+//!      `what_is_dropped_is_reported_of_every_one_of_many_peers_before_it_is_disconnected`,
 //!      `whatever_is_done_to_many_nodes_on_several_threads_the_books_are_exact`
 //! 7. **Nothing is left behind.** The node owns its tasks and nothing owns the node: when the last
 //!    handle and the stream are dropped, listeners, connections, timers and memory go by themselves.
