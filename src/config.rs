@@ -100,9 +100,9 @@ pub enum WhenFull {
     /// The message itself is dropped: for what may be lost, such as samples.
     DropNewest,
     /// The connection is ended at once, with [`Reason::QueueFull`](crate::Reason::QueueFull): for
-    /// protocols where a peer that missed something has to start over anyway. The message comes back with
-    /// [`NotSent::NotConnected`](crate::NotSent::NotConnected), or is undelivered; so is what was in
-    /// the queue.
+    /// protocols where a peer that missed something has to start over anyway. What was in the queue is
+    /// counted in [`Disconnect::undelivered`](crate::Disconnect::undelivered). So is the message itself,
+    /// unless it comes back with [`NotSent::NotConnected`](crate::NotSent::NotConnected).
     Disconnect,
 }
 

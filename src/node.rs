@@ -218,8 +218,18 @@ impl<Out: Send + 'static> Node<Out> {
 
     /// Queues a message without waiting, or does what the node's policy says.
     fn offer(&self, message: Out, queue: &Queue<Out>) -> Result<(), SendError<Out>> {
-        let (message, reason) = match queue.offer(message, queue.when_full()) {
+        let policy = queue.when_full();
+        let offered = match policy {
+            // What the caller gets back isn't lost.
+            WhenFull::Disconnect => queue.offer(message, WhenFull::Reject),
+            policy => queue.offer(message, policy),
+        };
+        let (message, reason) = match offered {
             Offered::Queued(_) | Offered::Dropped(_) => return Ok(()),
+            Offered::Full(message) if policy == WhenFull::Disconnect => {
+                queue.overflow(0);
+                (message, NotSent::NotConnected)
+            }
             Offered::Full(message) => (message, NotSent::Full),
             Offered::Closed(message) => (message, NotSent::NotConnected),
         };
@@ -228,7 +238,7 @@ impl<Out: Send + 'static> Node<Out> {
 
     /// Queues a clone of a message for every connected peer. It never waits: the report names the
     /// peers whose queue was full. (With [`WhenFull::DropOldest`] there is room in every queue; with
-    /// [`WhenFull::Disconnect`] those whose queue was full are disconnected instead of named.)
+    /// [`WhenFull::Disconnect`] those that it names are being disconnected.)
     ///
     /// # Panics
     ///
@@ -269,7 +279,7 @@ impl<Out: Send + 'static> Node<Out> {
         Some(PeerSink::new(self.queue(peer)?, self.handle.clone()))
     }
 
-    /// The connected peers, in no particular order.
+    /// The connected peers, in the order of their [ids](Peer::id): the oldest first.
     pub fn peers(&self) -> Vec<Peer> {
         self.core().registry.peers()
     }

@@ -1,7 +1,7 @@
 //! Who is connected, and whom we are dialling.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
@@ -20,7 +20,8 @@ pub(crate) struct Registry<Link> {
 
 #[derive(Debug)]
 struct Inner<Link> {
-    peers: HashMap<Peer, Link>,
+    /// By id, so that whoever goes through them all does so in the order in which they came.
+    peers: BTreeMap<u64, (Peer, Link)>,
     /// The same peers in the order of their remote addresses, which several connections may share,
     /// and then of their ids.
     addrs: BTreeMap<(SocketAddr, u64), Side>,
@@ -32,7 +33,7 @@ impl<Link: Clone> Registry<Link> {
     pub(crate) fn new() -> Self {
         Self {
             inner: RwLock::new(Inner {
-                peers: HashMap::new(),
+                peers: BTreeMap::new(),
                 addrs: BTreeMap::new(),
                 dialing: HashSet::new(),
                 closed: false,
@@ -41,7 +42,9 @@ impl<Link: Clone> Registry<Link> {
     }
 
     pub(crate) fn get(&self, peer: Peer) -> Option<Link> {
-        self.read().peers.get(&peer).cloned()
+        let inner = self.read();
+        let (_, link) = inner.peers.get(&peer.id())?;
+        Some(link.clone())
     }
 
     /// The oldest connection with this remote address.
@@ -50,11 +53,12 @@ impl<Link: Clone> Registry<Link> {
     }
 
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        self.read().peers.keys().copied().collect()
+        let inner = self.read();
+        inner.peers.values().map(|(peer, _)| *peer).collect()
     }
 
     pub(crate) fn links(&self) -> Vec<Link> {
-        self.read().peers.values().cloned().collect()
+        self.read().links()
     }
 
     /// Enters a connection; `false` when the node makes no new ones.
@@ -63,14 +67,14 @@ impl<Link: Clone> Registry<Link> {
         if inner.closed {
             return false;
         }
-        inner.peers.insert(peer, link);
+        inner.peers.insert(peer.id(), (peer, link));
         inner.addrs.insert((peer.addr(), peer.id()), peer.side());
         true
     }
 
     pub(crate) fn remove(&self, peer: Peer) {
         let mut inner = self.write();
-        let link = inner.peers.remove(&peer);
+        let link = inner.peers.remove(&peer.id());
         inner.addrs.remove(&(peer.addr(), peer.id()));
         drop(inner);
         drop(link);
@@ -95,7 +99,7 @@ impl<Link: Clone> Registry<Link> {
     pub(crate) fn close(&self) -> Vec<Link> {
         let mut inner = self.write();
         inner.closed = true;
-        inner.peers.values().cloned().collect()
+        inner.links()
     }
 
     // No user code runs under this lock, so what poisoned it left it whole.
@@ -109,6 +113,14 @@ impl<Link: Clone> Registry<Link> {
 }
 
 impl<Link> Inner<Link> {
+    fn links(&self) -> Vec<Link>
+    where
+        Link: Clone,
+    {
+        let links = self.peers.values().map(|(_, link)| link);
+        links.cloned().collect()
+    }
+
     /// The connections with this remote address, the oldest first.
     fn at(&self, addr: SocketAddr) -> impl Iterator<Item = Peer> {
         let same_addr = self.addrs.range((addr, 0)..=(addr, u64::MAX));

@@ -17,7 +17,9 @@ use tokio_util::{
     bytes::BytesMut,
     codec::{Decoder, Encoder, LinesCodec, LinesCodecError},
 };
-use wattle::{Builder, Event, Events, Initiator, Node, NotSent, Peer, PeerSink, Reason, WhenFull};
+use wattle::{
+    Builder, Event, Events, Initiator, Node, NotSent, Peer, PeerGone, PeerSink, Reason, WhenFull,
+};
 
 /// A node with one peer that reads nothing. The task is stuck in the middle of its first message; the
 /// queue is empty and has room for four.
@@ -413,7 +415,7 @@ async fn disconnect_ends_the_connection_of_a_peer_whose_queue_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_disconnects_loses_its_message_with_a_report() {
+async fn a_sink_that_disconnects_counts_its_message_as_undelivered() {
     let stuck = Stuck::under(WhenFull::Wait).await;
     let Stuck {
         node,
@@ -425,17 +427,52 @@ async fn a_sink_that_disconnects_loses_its_message_with_a_report() {
     for n in 0..=ROOM {
         within(outbound.feed((n.to_string(), peer))).await.unwrap();
     }
-    let (mut ended, mut undelivered) = (None, 0);
-    while ended.is_none() || undelivered == 0 {
-        match next_event(&mut events).await {
-            Event::Disconnected(_, disconnect) => ended = Some(disconnect),
-            Event::Undelivered(who, more) if who == peer => undelivered += more,
-            other => panic!("unexpected {other:?}"),
-        }
-    }
-    assert!(matches!(ended.unwrap().reason, Reason::QueueFull));
-    assert_eq!((undelivered, node.stats().undelivered), (1, ROOM + 2));
+    let ended = ending(&mut events, peer).await;
+    assert!(matches!(ended.reason, Reason::QueueFull), "{ended}");
+    assert_eq!(ended.undelivered, 1 + ROOM + 1);
+    assert_eq!(node.stats().undelivered, ended.undelivered);
     drop(outbound);
+    shut_down(&node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peers_sink_that_disconnects_counts_its_message_and_says_that_the_peer_is_gone() {
+    let Stuck {
+        node,
+        mut events,
+        peer,
+        ..
+    } = Stuck::under(WhenFull::Disconnect).await;
+    let mut sink = node.peer_sink(peer).unwrap();
+    for n in 0..ROOM {
+        within(sink.feed(n.to_string())).await.unwrap();
+    }
+    let gone = within(sink.feed("more".to_owned())).await.unwrap_err();
+    assert_eq!(gone, PeerGone(peer));
+    let ended = ending(&mut events, peer).await;
+    assert_eq!(ended.undelivered, 1 + ROOM + 1);
+    assert_eq!(node.stats().undelivered, ended.undelivered);
+    drop(sink);
+    shut_down(&node).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_disconnects_names_whom_and_counts_the_message() {
+    let Stuck {
+        node,
+        mut events,
+        peer,
+        ..
+    } = Stuck::under(WhenFull::Disconnect).await;
+    for n in 0..ROOM {
+        assert_eq!(node.broadcast(n.to_string()).queued, 1);
+    }
+    let report = node.broadcast("more".to_owned());
+    assert_eq!((report.queued, report.full), (0, vec![peer]));
+    let ended = ending(&mut events, peer).await;
+    assert!(matches!(ended.reason, Reason::QueueFull), "{ended}");
+    assert_eq!(ended.undelivered, 1 + ROOM + 1);
+    assert_eq!(node.stats().undelivered, ended.undelivered);
     shut_down(&node).await;
 }
 

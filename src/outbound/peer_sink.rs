@@ -72,7 +72,14 @@ impl<Out: 'static> PeerSink<Out> {
     fn offer(&mut self, message: Out) -> Result<(), PeerGone> {
         match self.queue.offer(message, self.when_full) {
             Offered::Queued(seq) => self.seq = seq,
-            Offered::Dropped(message) => drop(message),
+            Offered::Dropped(message) => {
+                drop(message);
+                // The policy may be that it ends.
+                return match self.queue.is_closed() {
+                    true => Err(self.gone()),
+                    false => Ok(()),
+                };
+            }
             Offered::Full(message) | Offered::Closed(message) => return self.lose(message),
         }
         Ok(())

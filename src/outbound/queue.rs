@@ -7,7 +7,7 @@
 //!
 //! 1. `written <= fed`. `fed` counts what was taken into the queue, `written` what was handed to the
 //!    operating system or dropped on the way there; what is between is in the queue, in the task's
-//!    batch, or in its write buffer. Only what is in the queue can be dropped: it stands behind all
+//!    batch, or in its write buffer, or is the one that overflowed the queue, which ended there. Only what is in the queue can be dropped: it stands behind all
 //!    that the task has taken, and the task counts it with the next batch that it takes.
 //! 2. A sender that finds no room registers under the same lock, and `take` empties the queue and
 //!    wakes every registered sender; so does closing.
@@ -129,7 +129,8 @@ pub(crate) enum Pushed<Out> {
 pub(crate) enum Offered<Out> {
     /// It is in the queue, with this number.
     Queued(u64),
-    /// The queue is full, and the message is to be dropped for that; it is counted.
+    /// The queue is full, and the message is to be dropped for that; it is counted, as dropped or as
+    /// one that was never written.
     Dropped(Out),
     /// The queue is full; here it is again.
     Full(Out),

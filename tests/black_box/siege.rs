@@ -126,7 +126,7 @@ pub(crate) fn lay_siege(
     for rounds in 1.. {
         let round = round(&echo, &mut client, fresh, &attack);
         attackers += round.attackers;
-        println!("{round:?}");
+        println!("{round:?} factor {:.2}", round.during.as_secs_f64() / round.before.max(round.after).as_secs_f64());
         if !target.is_timed || round.is_served() {
             break;
         }

@@ -123,8 +123,8 @@ impl Worker {
             wanted
         });
         let mut fed = report.queued;
-        if member.options.when_full == WhenFull::DropNewest {
-            // Dropped, and counted as such, other than with `Wait` and `Reject`.
+        if let WhenFull::DropNewest | WhenFull::Disconnect = member.options.when_full {
+            // Dropped or undelivered, and counted as such, other than with `Wait` and `Reject`.
             fed += report.full.len();
         }
         member.fed(fed as u64);

@@ -320,19 +320,20 @@ fn what_is_dropped_while_the_queue_ends_is_left_for_the_last_report() {
 }
 
 #[test]
-fn a_full_queue_is_not_the_reason_of_an_end_that_had_begun() {
+fn a_message_that_overflows_a_queue_is_counted_unless_the_end_had_begun() {
     check(2, || {
         let queue = queue(1);
         assert!(matches!(queue.push(0), Pushed::Queued(1)));
         let other = queue.clone();
-        let sender = thread::spawn(move || {
-            let offered = other.offer(1, WhenFull::Disconnect);
-            assert!(matches!(offered, Offered::Closed(1)));
+        let sender = thread::spawn(move || match other.offer(1, WhenFull::Disconnect) {
+            Offered::Dropped(1) => true,
+            Offered::Closed(1) => false,
+            _ => panic!("there is no room"),
         });
-        let was_first = queue.close();
-        sender.join().unwrap();
-        let expected = (!was_first).then_some(Order::Overflow);
-        assert_eq!(queue.ordered(), expected);
+        let (_, undelivered) = queue.abandon();
+        let overflowed = sender.join().unwrap();
+        assert_eq!(undelivered, 1 + u64::from(overflowed));
+        assert_eq!(queue.ordered(), overflowed.then_some(Order::Overflow));
     });
 }
 

@@ -87,14 +87,28 @@ impl<Out: 'static> Queue<Out> {
             WhenFull::Wait | WhenFull::Reject => Offered::Full(message),
             WhenFull::DropOldest => self.drop_oldest_for(message, weight),
             WhenFull::DropNewest => self.drop_newest(message),
-            WhenFull::Disconnect => {
-                // One that is about to end in another way ends in that way.
-                if self.close() {
-                    self.order(Order::Overflow);
-                }
-                Offered::Closed(message)
-            }
+            WhenFull::Disconnect => match self.overflow(1) {
+                true => Offered::Dropped(message),
+                false => Offered::Closed(message),
+            },
         }
+    }
+
+    /// Ends the connection because there was no room. What is `lost` counts as fed, and as never
+    /// written. A connection that is about to end in another way ends in that way; then this says no.
+    pub(crate) fn overflow(&self, lost: u64) -> bool {
+        let mut state = self.state.lock();
+        if state.is_closed() {
+            return false;
+        }
+        state.fed += lost;
+        self.order
+            .fetch_max(Order::Overflow as u8, Ordering::AcqRel);
+        let (room, task) = (self.close_in(&mut state), state.task.clone());
+        drop(state);
+        room.wake();
+        wake(task);
+        true
     }
 
     /// Drops a message for which there is no room, unless the queue has been closed meanwhile: then

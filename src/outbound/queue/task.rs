@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
-use super::{Done, Order, Phase, Queue};
-use crate::{budget::Share, disconnect::Disconnect};
+use super::{Done, Order, Phase, Queue, State};
+use crate::{budget::Share, disconnect::Disconnect, waiters::Waiters};
 
 impl<Out> Queue<Out> {
     /// Registers the task's waker. To be called before anything else in every poll.
@@ -89,18 +89,20 @@ impl<Out> Queue<Out> {
         all - mem::replace(&mut drops.reported, all)
     }
 
-    /// Takes no more messages; what is in the queue stays. Says whether it was open.
-    pub(crate) fn close(&self) -> bool {
-        let mut state = self.state.lock();
-        let was_open = matches!(state.phase, Phase::Open);
-        if was_open {
+    /// Takes no more messages; what is in the queue stays.
+    pub(crate) fn close(&self) {
+        let room = self.close_in(&mut self.state.lock());
+        room.wake();
+    }
+
+    /// The same under the lock; who waits for room is to be woken without it.
+    #[must_use]
+    pub(super) fn close_in(&self, state: &mut State<Out>) -> Waiters {
+        if !state.is_closed() {
             state.phase = Phase::Closing;
             self.closed.store(true, Ordering::Release);
         }
-        let room = state.room.take();
-        drop(state);
-        room.wake();
-        was_open
+        state.room.take()
     }
 
     /// Closes the queue, and gives what is in it and the number of messages that were never written.
