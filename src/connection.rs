@@ -316,7 +316,7 @@ where
         self.queue.publish(done);
         self.record_in();
         if disconnect.gives_up() && self.queue.has_unwritten() {
-            transport::reset_on_drop(self.framed.get_ref().stream());
+            transport::reset_on_drop(self.framed.get_mut().stream_mut());
         }
         disconnect
     }

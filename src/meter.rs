@@ -44,8 +44,8 @@ impl<S> Meter<S> {
         }
     }
 
-    pub(crate) fn stream(&self) -> &S {
-        &self.stream
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 
     /// Bytes read from the stream.

@@ -18,6 +18,8 @@ use tokio::{
 };
 
 use crate::error::StartError;
+#[cfg(feature = "testing")]
+use crate::testing::MemoryStream;
 
 /// A bidirectional stream of bytes, such as [`TcpStream`]. Implemented for all that qualify; put
 /// one that isn't `Unpin` into a `Pin<Box<_>>`.
@@ -27,14 +29,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> ByteStream for S {}
 
 /// Makes the operating system throw away what it still holds for the remote when the stream is
 /// dropped, and reset the connection. For a remote that was given up: it may never take what is left, and
-/// the memory for that would be held long after the node has forgotten the connection. Only for
-/// streams that are TCP's own; one that is wrapped doesn't show what is in it.
-pub(crate) fn reset_on_drop<S: ByteStream>(stream: &S) {
-    let stream: &dyn Any = stream;
+/// the memory for that would be held long after the node has forgotten the connection. Says whether the
+/// stream is one that can be reset: TCP's own. One that is wrapped doesn't show what is in it.
+pub(crate) fn reset_on_drop<S: ByteStream>(stream: &mut S) -> bool {
+    let stream: &mut dyn Any = stream;
     if let Some(stream) = stream.downcast_ref::<TcpStream>() {
         // One that can't be set has ended already.
         let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        return true;
     }
+    #[cfg(feature = "testing")]
+    if let Some(stream) = stream.downcast_mut::<MemoryStream>() {
+        stream.reset_on_drop(true);
+        return true;
+    }
+    false
 }
 
 /// Where a node's streams come from.

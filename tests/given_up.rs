@@ -11,7 +11,9 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wattle::{Builder, Event, Events, Node, Peer, Reason, Timeout, WhenFull};
+use wattle::{
+    Builder, Event, Events, Node, Peer, Reason, Timeout, Transport, WhenFull, testing::Memory,
+};
 
 /// For deadlines with which nothing competes.
 const SOON: Duration = Duration::from_millis(50);
@@ -60,6 +62,32 @@ async fn a_remote_that_takes_nothing_is_reset() {
         "{ended}"
     );
     assert_eq!(end_seen(remote).await, Err(ErrorKind::ConnectionReset));
+    finish_events(&node, events).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_remote_in_memory_that_takes_nothing_is_reset() {
+    let memory = Memory::new();
+    let builder = Node::builder()
+        .transport(memory.clone())
+        .listen("10.0.0.1:0");
+    let started = within(builder.write_timeout(SOON).start(lines)).await;
+    let (node, inbound) = started.unwrap();
+    let mut events = inbound.into_events();
+    let addr = node.local_addr().unwrap();
+    let mut remote = within(memory.connect(addr)).await.unwrap();
+    let Event::Connected(peer) = next_event(&mut events).await else {
+        panic!("the first event should be `Connected`");
+    };
+    let large = "x".repeat(1 << 20);
+    within(node.send_to(large, peer)).await.unwrap();
+    let ended = ending(&mut events, peer).await;
+    assert!(
+        matches!(ended.reason, Reason::TimedOut(Timeout::Write)),
+        "{ended}"
+    );
+    let read = within(remote.read(&mut [0; 8])).await;
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     finish_events(&node, events).await;
 }
 

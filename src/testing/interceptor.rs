@@ -257,13 +257,13 @@ where
     }
 }
 
-/// Resets a stream, where it is TCP's; others are dropped.
+/// Resets a stream, if it is of a kind that can be; others are dropped.
 fn cut<S: ByteStream, C: Encoder<Out>, Out>(
     stream: SplitStream<Framed<S, C>>,
     sink: SplitSink<Framed<S, C>, Out>,
 ) {
-    if let Ok(framed) = stream.reunite(sink) {
-        transport::reset_on_drop(framed.get_ref());
+    if let Ok(mut framed) = stream.reunite(sink) {
+        transport::reset_on_drop(framed.get_mut());
     }
 }
 

@@ -85,8 +85,8 @@ impl MemoryStream {
         self.reset = true;
     }
 
-    /// Makes dropping it a reset. Used for what nobody will accept.
-    pub(super) fn reset_on_drop(&mut self, on: bool) {
+    /// Makes dropping it a reset: for what nobody will accept, and who was given up.
+    pub(crate) fn reset_on_drop(&mut self, on: bool) {
         self.reset = on;
     }
 }

@@ -1,16 +1,15 @@
 //! How a connection is opened, and what is under the codec then, whatever the transport.
 
-use std::{any::Any, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use bytes::BytesMut;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Decoder;
 
 use crate::{
     disconnect::BoxError,
     peer::Peer,
     protocol::Protocol,
-    testing::MemoryStream,
     transport::{ByteStream, reset_on_drop},
 };
 
@@ -21,20 +20,11 @@ pub(super) trait Line: ByteStream {
 }
 
 impl<S: ByteStream> Line for S {
-    fn reset(self: Box<Self>) -> Result<(), Box<dyn Line>> {
-        let stream: &dyn Any = &*self;
-        if stream.is::<TcpStream>() {
-            reset_on_drop(&*self);
-            return Ok(());
+    fn reset(mut self: Box<Self>) -> Result<(), Box<dyn Line>> {
+        match reset_on_drop(&mut *self) {
+            true => Ok(()),
+            false => Err(self),
         }
-        if !stream.is::<MemoryStream>() {
-            return Err(self);
-        }
-        let stream: Box<dyn Any> = self;
-        if let Ok(stream) = stream.downcast::<MemoryStream>() {
-            MemoryStream::reset(*stream);
-        }
-        Ok(())
     }
 }
 
