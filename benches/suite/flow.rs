@@ -1,0 +1,64 @@
+//! What is sent: so many messages of a size, over so many connections.
+
+use bytes::Bytes;
+
+/// The sizes that are measured, in bytes.
+pub(crate) const SIZES: [usize; 5] = [16, 256, 4 * KIB, 32 * KIB, KIB * KIB];
+
+const KIB: usize = 1024;
+
+/// So many bytes go through in a turn, so that one takes about a tenth of a second …
+const BYTES: usize = 256 * KIB * KIB;
+/// … and no more messages than that, as small ones cost by their number.
+const MESSAGES: usize = 400_000;
+
+/// One case of a flow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flow {
+    pub(crate) connections: usize,
+    /// Of a message, in bytes.
+    pub(crate) size: usize,
+    /// On each connection.
+    pub(crate) messages: usize,
+}
+
+impl Flow {
+    /// As many messages as make a turn.
+    pub(crate) fn new(connections: usize, size: usize) -> Self {
+        let messages = (BYTES / size).min(MESSAGES) / connections;
+        Self {
+            connections,
+            size,
+            messages: messages.max(1),
+        }
+    }
+
+    /// `10x16B`
+    pub(crate) fn name(&self) -> String {
+        format!("{}x{}", self.connections, size_name(self.size))
+    }
+
+    /// On all connections.
+    pub(crate) fn total(&self) -> usize {
+        self.messages * self.connections
+    }
+
+    pub(crate) fn payload(&self) -> Bytes {
+        Bytes::from(vec![0x5a; self.size])
+    }
+}
+
+/// `16B`, `4KiB`, `1MiB`
+pub(crate) fn size_name(size: usize) -> String {
+    match size {
+        size if size % (KIB * KIB) == 0 => format!("{}MiB", size / KIB / KIB),
+        size if size % KIB == 0 => format!("{}KiB", size / KIB),
+        size => format!("{size}B"),
+    }
+}
+
+/// What is sent there and back, or along a chain.
+pub(crate) static PING: [u8; 16] = [0x5a; 16];
+
+/// What is sent beside it, to keep the receiver busy.
+pub(crate) static BULK: [u8; 4 * KIB] = [0xa5; 4 * KIB];

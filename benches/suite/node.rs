@@ -1,0 +1,224 @@
+//! wattle, as one uses it: `Node`, `Inbound`, `PeerSink`, `broadcast`.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use futures::{SinkExt, StreamExt};
+use tokio::{sync::Barrier, task::JoinSet};
+use tokio_util::codec::LengthDelimitedCodec;
+use wattle::{Inbound, Node, PeerSink};
+
+use super::flow::{self, Flow};
+
+pub(crate) type Started = (Node<Bytes>, Inbound<BytesMut>);
+
+pub(crate) async fn start() -> Started {
+    let started = Node::builder().start(|_| LengthDelimitedCodec::new());
+    started.await.expect("start")
+}
+
+pub(crate) async fn listen() -> (Started, SocketAddr) {
+    let builder = Node::builder().listen("127.0.0.1:0");
+    let started: Started = builder
+        .start(|_| LengthDelimitedCodec::new())
+        .await
+        .expect("start");
+    let addr = started.0.local_addr().expect("it listens");
+    (started, addr)
+}
+
+/// A node per sender; one receives.
+pub(crate) async fn many_to_one(flow: Flow) -> Duration {
+    let ((receiver, mut inbound), addr) = listen().await;
+    let start_all = Arc::new(Barrier::new(flow.connections + 1));
+    let mut senders = JoinSet::new();
+    for _ in 0..flow.connections {
+        let (node, inbound) = start().await;
+        let peer = node.connect(addr).await.expect("it listens");
+        let sink = node.peer_sink(peer).expect("connected");
+        let start_all = start_all.clone();
+        senders.spawn(async move {
+            start_all.wait().await;
+            feed(sink, flow).await;
+            (node, inbound)
+        });
+    }
+    let received = tokio::spawn(async move {
+        for _ in 0..flow.total() {
+            inbound.recv().await.expect("a message");
+        }
+    });
+    start_all.wait().await;
+    let began = Instant::now();
+    received.await.expect("no panic");
+    let took = began.elapsed();
+    for (sender, _inbound) in senders.join_all().await {
+        sender.shutdown().await;
+    }
+    receiver.shutdown().await;
+    took
+}
+
+/// One node sends, with a sink and a task per receiver; the receivers have nodes of their own.
+pub(crate) async fn one_to_many(flow: Flow) -> Duration {
+    let (sender, _inbound) = start().await;
+    let mut receivers = Receivers::connected_to(&sender, flow).await;
+    let start_all = Arc::new(Barrier::new(flow.connections + 1));
+    let mut feeding = JoinSet::new();
+    for peer in sender.peers() {
+        let sink = sender.peer_sink(peer).expect("connected");
+        let start_all = start_all.clone();
+        feeding.spawn(async move {
+            start_all.wait().await;
+            feed(sink, flow).await;
+        });
+    }
+    start_all.wait().await;
+    let began = Instant::now();
+    receivers.have_all().await;
+    let took = began.elapsed();
+    feeding.join_all().await;
+    receivers.shut_down().await;
+    sender.shutdown().await;
+    took
+}
+
+/// One node tells all: `broadcast`, and who had no room is waited for.
+pub(crate) async fn broadcast(flow: Flow) -> Duration {
+    let (sender, _inbound) = start().await;
+    let mut receivers = Receivers::connected_to(&sender, flow).await;
+    let payload = flow.payload();
+    let began = Instant::now();
+    for _ in 0..flow.messages {
+        for peer in sender.broadcast(payload.clone()).full {
+            sender
+                .send_to(payload.clone(), peer)
+                .await
+                .expect("connected");
+        }
+    }
+    receivers.have_all().await;
+    let took = began.elapsed();
+    receivers.shut_down().await;
+    sender.shutdown().await;
+    took
+}
+
+async fn feed(mut sink: PeerSink<Bytes>, flow: Flow) {
+    let payload = flow.payload();
+    for _ in 0..flow.messages {
+        sink.feed(payload.clone()).await.expect("feed");
+    }
+    sink.flush().await.expect("flush");
+}
+
+/// Nodes that receive what one sends to each.
+struct Receivers {
+    nodes: Vec<Node<Bytes>>,
+    receiving: JoinSet<Inbound<BytesMut>>,
+}
+
+impl Receivers {
+    async fn connected_to(sender: &Node<Bytes>, flow: Flow) -> Self {
+        let (mut nodes, mut receiving) = (Vec::new(), JoinSet::new());
+        for _ in 0..flow.connections {
+            let ((node, mut inbound), addr) = listen().await;
+            sender.connect(addr).await.expect("it listens");
+            nodes.push(node);
+            receiving.spawn(async move {
+                for _ in 0..flow.messages {
+                    inbound.recv().await.expect("a message");
+                }
+                inbound
+            });
+        }
+        Self { nodes, receiving }
+    }
+
+    async fn have_all(&mut self) {
+        while let Some(received) = self.receiving.join_next().await {
+            received.expect("no panic");
+        }
+    }
+
+    async fn shut_down(self) {
+        for node in self.nodes {
+            node.shutdown().await;
+        }
+    }
+}
+
+/// How long each of so many messages took to a node and back; beside a bulk transfer to it, if told so.
+pub(crate) async fn ping(pings: usize, busy: bool) -> Vec<Duration> {
+    let ((server, mut heard), addr) = listen().await;
+    let answering = server.clone();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        while let Some((message, peer)) = heard.recv().await {
+            if message.len() == flow::PING.len() {
+                answering
+                    .send_to(message.freeze(), peer)
+                    .await
+                    .expect("connected");
+            }
+        }
+    });
+    let (bulk, _inbound) = start().await;
+    if busy {
+        let peer = bulk.connect(addr).await.expect("it listens");
+        let mut sink = bulk.peer_sink(peer).expect("connected");
+        tasks.spawn(
+            async move { while sink.feed(Bytes::from_static(&flow::BULK)).await.is_ok() {} },
+        );
+    }
+    let (client, mut answers) = start().await;
+    let peer = client.connect(addr).await.expect("it listens");
+    let mut took = Vec::new();
+    for _ in 0..pings {
+        let began = Instant::now();
+        let sent = client.send_to(Bytes::from_static(&flow::PING), peer).await;
+        sent.expect("connected");
+        answers.recv().await.expect("an answer");
+        took.push(began.elapsed());
+    }
+    drop(tasks);
+    for node in [client, bulk, server] {
+        node.shutdown().await;
+    }
+    took
+}
+
+/// How long each of so many messages took along so many hops.
+pub(crate) async fn chain(hops: usize, passes: usize) -> Vec<Duration> {
+    let ((last, mut arrivals), mut next) = listen().await;
+    let mut nodes = vec![last];
+    let mut tasks = JoinSet::new();
+    for _ in 1..hops {
+        let ((node, inbound), addr) = listen().await;
+        let peer = node.connect(next).await.expect("it listens");
+        let onward = inbound.map(move |(message, _)| Ok((message.freeze(), peer)));
+        tasks.spawn(onward.forward(node.outbound()));
+        next = addr;
+        nodes.push(node);
+    }
+    let (first, _inbound) = start().await;
+    let peer = first.connect(next).await.expect("it listens");
+    let mut took = Vec::new();
+    for _ in 0..passes {
+        let began = Instant::now();
+        let sent = first.send_to(Bytes::from_static(&flow::PING), peer).await;
+        sent.expect("connected");
+        arrivals.recv().await.expect("it comes");
+        took.push(began.elapsed());
+    }
+    drop(tasks);
+    nodes.push(first);
+    for node in nodes {
+        node.shutdown().await;
+    }
+    took
+}

@@ -1,0 +1,309 @@
+//! pea2pea, whose queues have as many messages as wattle's.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::{Bytes, BytesMut};
+use pea2pea::{
+    Config, ConnectionSide, Node, Pea2Pea,
+    protocols::{Reading, Writing},
+};
+use tokio::{
+    sync::{Barrier, Notify, mpsc},
+    task::{JoinSet, yield_now},
+};
+use tokio_util::codec::LengthDelimitedCodec;
+
+use super::flow::{self, Flow};
+
+#[derive(Clone)]
+struct Pea {
+    node: Node,
+    task: Arc<Task>,
+}
+
+/// What a node does with what it receives.
+enum Task {
+    Count {
+        received: AtomicUsize,
+        expected: usize,
+        done: Notify,
+    },
+    /// Sends pings back, and leaves everything else.
+    Answer,
+    PassOn(SocketAddr),
+    /// Tells the program. One message is under way at a time.
+    Tell(mpsc::UnboundedSender<()>),
+}
+
+impl Task {
+    fn count(expected: usize) -> Self {
+        Self::Count {
+            received: AtomicUsize::new(0),
+            expected,
+            done: Notify::new(),
+        }
+    }
+
+    fn tell() -> (Self, mpsc::UnboundedReceiver<()>) {
+        let (tell, told) = mpsc::unbounded_channel();
+        (Self::Tell(tell), told)
+    }
+}
+
+impl Pea {
+    /// A node that both reads and writes, and listens.
+    async fn start(task: Task) -> (Self, SocketAddr) {
+        let config = Config {
+            listener_addr: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            max_connections: 200,
+            max_connections_per_ip: 200,
+            ..Config::default()
+        };
+        let pea = Self {
+            node: Node::new(config),
+            task: Arc::new(task),
+        };
+        pea.enable_reading().await;
+        pea.enable_writing().await;
+        pea.node.toggle_listener().await.expect("a free port");
+        let addr = pea.node.listening_addr().await.expect("it listens");
+        (pea, addr)
+    }
+
+    /// One that only sends; what comes is counted and otherwise ignored.
+    async fn sender() -> Self {
+        Self::start(Task::count(usize::MAX)).await.0
+    }
+
+    async fn connect(&self, addr: SocketAddr) {
+        self.node.connect(addr).await.expect("it listens");
+    }
+
+    async fn feed(&self, addr: SocketAddr, flow: Flow) {
+        let payload = flow.payload();
+        for _ in 0..flow.messages {
+            until_taken(|| self.unicast_fast(addr, payload.clone())).await;
+        }
+    }
+
+    fn ping(&self, addr: SocketAddr) {
+        let sent = self.unicast_fast(addr, Bytes::from_static(&flow::PING));
+        sent.expect("there is room");
+    }
+
+    /// Until it has counted all.
+    async fn has_all(&self) {
+        if let Task::Count { done, .. } = &*self.task {
+            done.notified().await;
+        }
+    }
+}
+
+/// It has no send that waits for room: a full queue is an error.
+async fn until_taken(send: impl Fn() -> io::Result<()>) {
+    while send().is_err() {
+        yield_now().await;
+    }
+}
+
+impl Pea2Pea for Pea {
+    fn node(&self) -> &Node {
+        &self.node
+    }
+}
+
+impl Reading for Pea {
+    const MESSAGE_QUEUE_DEPTH: usize = 1024;
+    type Message = BytesMut;
+    type Codec = LengthDelimitedCodec;
+
+    fn codec(&self, _addr: SocketAddr, _side: ConnectionSide) -> Self::Codec {
+        LengthDelimitedCodec::new()
+    }
+
+    async fn process_message(&self, source: SocketAddr, message: BytesMut) {
+        match &*self.task {
+            Task::Count {
+                received,
+                expected,
+                done,
+            } => {
+                if received.fetch_add(1, Ordering::Relaxed) + 1 == *expected {
+                    done.notify_one();
+                }
+            }
+            Task::Answer if message.len() == flow::PING.len() => {
+                self.unicast_fast(source, message.freeze())
+                    .expect("there is room");
+            }
+            Task::Answer => {}
+            Task::PassOn(next) => {
+                self.unicast_fast(*next, message.freeze())
+                    .expect("there is room");
+            }
+            Task::Tell(tell) => tell.send(()).expect("somebody waits"),
+        }
+    }
+}
+
+impl Writing for Pea {
+    const MESSAGE_QUEUE_DEPTH: usize = 1024;
+    type Message = Bytes;
+    type Codec = LengthDelimitedCodec;
+
+    fn codec(&self, _addr: SocketAddr, _side: ConnectionSide) -> Self::Codec {
+        LengthDelimitedCodec::new()
+    }
+}
+
+/// A node per sender; one receives.
+pub(crate) async fn many_to_one(flow: Flow) -> Duration {
+    let (receiver, addr) = Pea::start(Task::count(flow.total())).await;
+    let start_all = Arc::new(Barrier::new(flow.connections + 1));
+    let mut senders = JoinSet::new();
+    for _ in 0..flow.connections {
+        let sender = Pea::sender().await;
+        sender.connect(addr).await;
+        let start_all = start_all.clone();
+        senders.spawn(async move {
+            start_all.wait().await;
+            sender.feed(addr, flow).await;
+            sender
+        });
+    }
+    start_all.wait().await;
+    let began = Instant::now();
+    receiver.has_all().await;
+    let took = began.elapsed();
+    for sender in senders.join_all().await {
+        sender.node.shut_down().await;
+    }
+    receiver.node.shut_down().await;
+    took
+}
+
+/// One node sends, with a task per receiver; the receivers have nodes of their own.
+pub(crate) async fn one_to_many(flow: Flow) -> Duration {
+    let (sender, receivers) = connected(flow).await;
+    let start_all = Arc::new(Barrier::new(flow.connections + 1));
+    let mut feeding = JoinSet::new();
+    for (_, addr) in &receivers {
+        let (sender, addr, start_all) = (sender.clone(), *addr, start_all.clone());
+        feeding.spawn(async move {
+            start_all.wait().await;
+            sender.feed(addr, flow).await;
+        });
+    }
+    start_all.wait().await;
+    let began = Instant::now();
+    have_all(&receivers).await;
+    let took = began.elapsed();
+    feeding.join_all().await;
+    shut_down(sender, receivers).await;
+    took
+}
+
+/// One node tells all, one by one: its own `broadcast` loses what has no room and doesn't say for whom.
+pub(crate) async fn broadcast(flow: Flow) -> Duration {
+    let (sender, receivers) = connected(flow).await;
+    let payload = flow.payload();
+    let began = Instant::now();
+    for _ in 0..flow.messages {
+        for (_, addr) in &receivers {
+            until_taken(|| sender.unicast_fast(*addr, payload.clone())).await;
+        }
+    }
+    have_all(&receivers).await;
+    let took = began.elapsed();
+    shut_down(sender, receivers).await;
+    took
+}
+
+async fn connected(flow: Flow) -> (Pea, Vec<(Pea, SocketAddr)>) {
+    let (sender, mut receivers) = (Pea::sender().await, Vec::new());
+    for _ in 0..flow.connections {
+        let (receiver, addr) = Pea::start(Task::count(flow.messages)).await;
+        sender.connect(addr).await;
+        receivers.push((receiver, addr));
+    }
+    (sender, receivers)
+}
+
+async fn have_all(receivers: &[(Pea, SocketAddr)]) {
+    for (receiver, _) in receivers {
+        receiver.has_all().await;
+    }
+}
+
+async fn shut_down(sender: Pea, receivers: Vec<(Pea, SocketAddr)>) {
+    sender.node.shut_down().await;
+    for (receiver, _) in receivers {
+        receiver.node.shut_down().await;
+    }
+}
+
+/// How long each of so many messages took to a node and back; beside a bulk transfer to it, if told so.
+pub(crate) async fn ping(pings: usize, busy: bool) -> Vec<Duration> {
+    let (server, addr) = Pea::start(Task::Answer).await;
+    let bulk = Pea::sender().await;
+    let mut tasks = JoinSet::new();
+    if busy {
+        bulk.connect(addr).await;
+        let bulk = bulk.clone();
+        tasks.spawn(async move {
+            loop {
+                until_taken(|| bulk.unicast_fast(addr, Bytes::from_static(&flow::BULK))).await;
+            }
+        });
+    }
+    let (answered, mut answers) = Task::tell();
+    let (client, _) = Pea::start(answered).await;
+    client.connect(addr).await;
+    let mut took = Vec::new();
+    for _ in 0..pings {
+        let began = Instant::now();
+        client.ping(addr);
+        answers.recv().await.expect("an answer");
+        took.push(began.elapsed());
+    }
+    drop(tasks);
+    for pea in [client, bulk, server] {
+        pea.node.shut_down().await;
+    }
+    took
+}
+
+/// How long each of so many messages took along so many hops.
+pub(crate) async fn chain(hops: usize, passes: usize) -> Vec<Duration> {
+    let (arrived, mut arrivals) = Task::tell();
+    let (last, mut next) = Pea::start(arrived).await;
+    let mut peas = vec![last];
+    for _ in 1..hops {
+        let (pea, addr) = Pea::start(Task::PassOn(next)).await;
+        pea.connect(next).await;
+        next = addr;
+        peas.push(pea);
+    }
+    let first = Pea::sender().await;
+    first.connect(next).await;
+    let mut took = Vec::new();
+    for _ in 0..passes {
+        let began = Instant::now();
+        first.ping(next);
+        arrivals.recv().await.expect("it comes");
+        took.push(began.elapsed());
+    }
+    peas.push(first);
+    for pea in peas {
+        pea.node.shut_down().await;
+    }
+    took
+}
