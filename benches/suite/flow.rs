@@ -1,5 +1,10 @@
 //! What is sent: so many messages of a size, over so many connections.
 
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
+
 use bytes::Bytes;
 
 /// The sizes that are measured, in bytes.
@@ -62,3 +67,25 @@ pub(crate) static PING: [u8; 16] = [0x5a; 16];
 
 /// What is sent beside it, to keep the receiver busy.
 pub(crate) static BULK: [u8; 4 * KIB] = [0xa5; 4 * KIB];
+
+/// A message that says when it was sent, as large as a ping.
+pub(crate) fn stamp() -> Bytes {
+    let sent = u64::try_from(since_first().as_nanos()).expect("a few minutes");
+    let mut message = PING.to_vec();
+    message[..8].copy_from_slice(&sent.to_le_bytes());
+    message.into()
+}
+
+/// How old a stamped message is; `None` if it isn't one.
+pub(crate) fn age(message: &[u8]) -> Option<Duration> {
+    let sent = message
+        .first_chunk()
+        .filter(|_| message.len() == PING.len())?;
+    Some(since_first() - Duration::from_nanos(u64::from_le_bytes(*sent)))
+}
+
+/// How long ago somebody asked for the first time.
+fn since_first() -> Duration {
+    static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
+    FIRST.elapsed()
+}

@@ -85,34 +85,40 @@ impl Suite {
     }
 
     /// Lets the contenders take turns (A B C, A B C, …), whose figures are those of the cases. The last of
-    /// them is wattle.
-    pub(crate) fn compare(&mut self, cases: &[String], contenders: &[Contender]) {
+    /// them is wattle, whose medians come back, unless something else is asked for.
+    pub(crate) fn compare(
+        &mut self,
+        cases: &[String],
+        contenders: &[Contender],
+    ) -> Option<Vec<f64>> {
         let wanted = |only: &String| cases.iter().any(|case| case.contains(only));
         if !self.only.as_ref().is_none_or(wanted) {
-            return;
+            return None;
         }
         if let Some(profile) = &self.profile {
             let alone = contenders
                 .iter()
-                .filter(|contender| contender.name == profile);
-            return alone.for_each(|contender| self.alone(cases, contender));
+                .find(|contender| contender.name == profile)?;
+            self.alone(cases, alone);
+            return None;
         }
         self.head(contenders);
         let turn = |contender: &Contender| self.runtime.block_on((contender.measure)());
         let rounds = (0..=self.rounds).map(|_| contenders.iter().map(turn).collect());
         let rounds: Vec<Vec<Vec<f64>>> = rounds.skip(1).collect();
-        for (n, case) in cases.iter().enumerate() {
+        let row = |(n, case): (usize, &String)| {
             let of_case = |round: &Vec<Vec<f64>>| round.iter().map(|figures| figures[n]).collect();
             self.row(
                 case,
                 contenders,
                 &rounds.iter().map(of_case).collect::<Vec<_>>(),
-            );
-        }
+            )
+        };
+        Some(cases.iter().enumerate().map(row).collect())
     }
 
-    /// A row of the table, and its lines for scripts.
-    fn row(&mut self, case: &str, contenders: &[Contender], rounds: &[Vec<f64>]) {
+    /// A row of the table, and its lines for scripts. Gives the median of ours.
+    fn row(&mut self, case: &str, contenders: &[Contender], rounds: &[Vec<f64>]) -> f64 {
         let figures = (0..contenders.len()).map(|n| spread(rounds.iter().map(|round| round[n])));
         let mut row: Vec<String> = figures.collect();
         let ours = contenders.len() - 1;
@@ -124,6 +130,7 @@ impl Suite {
                 .push(format!("ratio {}/{case}/{against} {ratio:.2}", self.name));
         }
         println!("| {case} | {} |", row.join(" | "));
+        median(rounds.iter().map(|round| round[ours]))
     }
 
     /// A contender without the others.

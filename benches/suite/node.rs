@@ -8,9 +8,12 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
-use tokio::{sync::Barrier, task::JoinSet};
+use tokio::{
+    sync::Barrier,
+    task::{JoinHandle, JoinSet},
+};
 use tokio_util::codec::LengthDelimitedCodec;
-use wattle::{Inbound, Node, PeerSink};
+use wattle::{Event, Inbound, Node, PeerSink};
 
 use super::flow::{self, Flow};
 
@@ -221,4 +224,27 @@ pub(crate) async fn chain(hops: usize, passes: usize) -> Vec<Duration> {
         node.shutdown().await;
     }
     took
+}
+
+/// Who receives stamped messages: where, and how old they were.
+pub(crate) async fn ages() -> (SocketAddr, JoinHandle<Vec<Duration>>) {
+    let ((node, inbound), addr) = listen().await;
+    let mut events = inbound.into_events();
+    let receiving = tokio::spawn(async move {
+        let (mut ages, mut open) = (Vec::new(), 0);
+        while let Some(event) = events.recv().await {
+            match event {
+                Event::Message(message, _) => ages.extend(flow::age(&message)),
+                Event::Connected(_) => open += 1,
+                Event::Disconnected(..) => open -= 1,
+                _ => {}
+            }
+            if open == 0 {
+                break;
+            }
+        }
+        node.shutdown().await;
+        ages
+    });
+    (addr, receiving)
 }

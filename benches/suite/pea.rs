@@ -1,10 +1,10 @@
 //! pea2pea, whose queues have as many messages as wattle's.
 
 use std::{
-    io,
+    io, mem,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -17,7 +17,8 @@ use pea2pea::{
 };
 use tokio::{
     sync::{Barrier, Notify, mpsc},
-    task::{JoinSet, yield_now},
+    task::{JoinHandle, JoinSet, yield_now},
+    time::sleep,
 };
 use tokio_util::codec::LengthDelimitedCodec;
 
@@ -41,6 +42,8 @@ enum Task {
     PassOn(SocketAddr),
     /// Tells the program. One message is under way at a time.
     Tell(mpsc::UnboundedSender<()>),
+    /// Notes how old the stamped ones are.
+    Date(Mutex<Vec<Duration>>),
 }
 
 impl Task {
@@ -149,6 +152,7 @@ impl Reading for Pea {
                 self.unicast_fast(*next, message.freeze())
                     .expect("there is room");
             }
+            Task::Date(ages) => ages.lock().expect("no panic").extend(flow::age(&message)),
             Task::Tell(tell) => tell.send(()).expect("somebody waits"),
         }
     }
@@ -163,6 +167,9 @@ impl Writing for Pea {
         LengthDelimitedCodec::new()
     }
 }
+
+/// How often it is looked whether a node has connections; nothing tells.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 /// A node per sender; one receives.
 pub(crate) async fn many_to_one(flow: Flow) -> Duration {
@@ -306,4 +313,23 @@ pub(crate) async fn chain(hops: usize, passes: usize) -> Vec<Duration> {
         pea.node.shut_down().await;
     }
     took
+}
+
+/// Who receives stamped messages: where, and how old they were.
+pub(crate) async fn ages() -> (SocketAddr, JoinHandle<Vec<Duration>>) {
+    let (pea, addr) = Pea::start(Task::Date(Mutex::default())).await;
+    let receiving = tokio::spawn(async move {
+        while pea.node.num_connected() == 0 {
+            yield_now().await;
+        }
+        while pea.node.num_connected() > 0 {
+            sleep(LOOK_EVERY).await;
+        }
+        pea.node.shut_down().await;
+        match &*pea.task {
+            Task::Date(ages) => mem::take(&mut *ages.lock().expect("no panic")),
+            _ => Vec::new(),
+        }
+    });
+    (addr, receiving)
 }

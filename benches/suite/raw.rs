@@ -4,6 +4,7 @@
 //! `raw`; with buffers and a boundary of 64 KiB it is `tuned`, the limit of what tokio-util can do.
 
 use std::{
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use futures::{SinkExt, StreamExt};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Barrier,
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_util::codec::{Framed, FramedRead, FramedWrite, LengthDelimitedCodec};
 
@@ -188,4 +189,36 @@ pub(crate) async fn chain(hops: usize, passes: usize) -> Vec<Duration> {
         took.push(began.elapsed());
     }
     took
+}
+
+/// Who receives stamped messages: where, and how old they were.
+pub(crate) async fn ages() -> (SocketAddr, JoinHandle<Vec<Duration>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    let receiving = tokio::spawn(async move {
+        let mut receiving = JoinSet::new();
+        let mut ages = Vec::new();
+        loop {
+            tokio::select! {
+                Ok((stream, _)) = listener.accept() => {
+                    receiving.spawn(ages_of(Buffers::AsGiven.reader(stream)));
+                }
+                Some(of_one) = receiving.join_next() => {
+                    ages.extend(of_one.expect("no panic"));
+                    if receiving.is_empty() {
+                        break ages;
+                    }
+                }
+            }
+        }
+    });
+    (addr, receiving)
+}
+
+async fn ages_of(mut reader: Reader) -> Vec<Duration> {
+    let mut ages = Vec::new();
+    while let Some(Ok(message)) = reader.next().await {
+        ages.extend(flow::age(&message));
+    }
+    ages
 }
