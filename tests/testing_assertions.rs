@@ -5,7 +5,7 @@ mod common;
 use std::{
     cell::Cell,
     future::pending,
-    panic::{self, AssertUnwindSafe},
+    panic::{self, AssertUnwindSafe, Location},
     sync::{
         Once,
         atomic::{AtomicUsize, Ordering},
@@ -19,8 +19,9 @@ use tokio::{io::AsyncWriteExt, net::TcpListener, task::yield_now, time::Instant}
 use wattle::{
     Event, Inbound, Node, Reason,
     testing::{
-        Leaks, Network, PATIENCE, Recorded, Topology, assert_connected, assert_disconnected,
-        assert_no_leaks, disconnected, eventually, expect_event, expect_next_event, network,
+        Check, Leaks, Network, PATIENCE, Recorded, Topology, assert_connected, assert_disconnected,
+        assert_no_leaks, connected, disconnected, eventually, expect_event, expect_next_event,
+        network,
     },
 };
 
@@ -74,6 +75,23 @@ async fn panics<T>(assertion: impl Future<Output = T>) -> String {
     *payload.downcast().expect("a text")
 }
 
+/// What a check says that fails soon.
+#[track_caller]
+fn failure<T>(check: Check<'_, T>) -> impl Future<Output = String> {
+    let place = Location::caller();
+    async move {
+        match check.within(SHORT).checked().await {
+            Ok(_) => panic!("the check at {place} should fail"),
+            Err(failed) => failed.to_string(),
+        }
+    }
+}
+
+#[track_caller]
+fn assert_says(text: &str, part: &str) {
+    assert!(text.contains(part), "no {part:?} in {text}");
+}
+
 #[tokio::test]
 async fn nodes_that_are_connected_pass_and_those_that_are_not_fail_with_what_happened() {
     let (alice, _letters) = listening("alice").await;
@@ -84,26 +102,18 @@ async fn nodes_that_are_connected_pass_and_those_that_are_not_fail_with_what_hap
         .unwrap();
     assert_connected!(alice, bob);
     assert_connected!(bob, alice);
-    let failed = disconnected(&alice, &bob).within(SHORT).checked().await;
-    let text = failed.unwrap_err().to_string();
-    assert!(text.contains("still connected after 20ms"), "{text}");
-    assert!(text.contains(&format!("connected {peer:?}")), "{text}");
-    assert!(
-        text.contains("bob: 1 connections, listening on 127.0.0.1:"),
-        "{text}"
-    );
+    let text = failure(disconnected(&alice, &bob)).await;
+    assert_says(&text, "still connected after 20ms");
+    assert_says(&text, &format!("connected {peer:?}"));
+    assert_says(&text, "bob: 1 connections, listening on 127.0.0.1:");
 
     within(alice.disconnect(peer)).await.unwrap();
     assert_disconnected!(alice, bob);
-    let failed = wattle::testing::connected(&alice, &bob)
-        .within(SHORT)
-        .checked()
-        .await;
-    let text = failed.unwrap_err().to_string();
-    assert!(text.contains("not connected after 20ms"), "{text}");
-    assert!(
-        text.contains(&format!("disconnected {peer:?}: disconnected (by us)")),
-        "{text}"
+    let text = failure(connected(&alice, &bob)).await;
+    assert_says(&text, "not connected after 20ms");
+    assert_says(
+        &text,
+        &format!("disconnected {peer:?}: disconnected (by us)"),
     );
 }
 
@@ -115,25 +125,13 @@ async fn a_network_that_lost_an_edge_says_which_and_why() {
     let peer = network.peer(10, 9).unwrap();
     network.nodes[10].abort(peer);
     eventually(&network, || !network.is_connected(9, 10)).await;
-    let text = network.whole().within(SHORT).checked().await.unwrap_err();
-    let text = text.to_string();
-    assert!(
-        text.contains("not connected after 20ms: [(10, 9)]"),
-        "{text}"
-    );
-    assert!(text.contains("node-10: 1 connections"), "{text}");
-    assert!(text.contains(": aborted (by us)"), "{text}");
-    assert!(text.contains("and 4 nodes more"), "{text}");
-    let text = network
-        .connected(9, 10)
-        .within(SHORT)
-        .checked()
-        .await
-        .unwrap_err();
-    assert!(
-        text.to_string()
-            .contains("node 9 and node 10 not connected")
-    );
+    let text = failure(network.whole()).await;
+    assert_says(&text, "not connected after 20ms: [(10, 9)]");
+    assert_says(&text, "node-10: 1 connections");
+    assert_says(&text, ": aborted (by us)");
+    assert_says(&text, "and 4 nodes more");
+    let text = failure(network.connected(9, 10)).await;
+    assert_says(&text, "node 9 and node 10 not connected");
 }
 
 #[tokio::test]
@@ -143,9 +141,8 @@ async fn refused_connections_and_failed_handshakes_are_in_the_report() {
     let (guest, _letters) = listening("guest").await;
     let _ = within(guest.connect(closed.local_addr().unwrap())).await;
     eventually(&closed, || closed.stats().refused.filtered == 1).await;
-    let never = eventually(&closed, || false).within(SHORT).checked().await;
-    let text = never.unwrap_err().to_string();
-    assert!(text.contains("refused 127.0.0.1:"), "{text}");
+    let text = failure(eventually(&closed, || false)).await;
+    assert_says(&text, "refused 127.0.0.1:");
 }
 
 /// The clock of a runtime under paused time moves only when nothing else can: had the assertion looked
@@ -190,11 +187,8 @@ async fn an_assertion_waits_for_its_patience_and_no_longer() {
     let started = Instant::now();
     let text = panics(async { eventually(&node, || false).await }).await;
     assert_eq!(started.elapsed(), PATIENCE);
-    assert!(text.contains("did not hold within 10s"), "{text}");
-    assert!(
-        text.contains("idle: 0 connections\n    nothing has happened to it"),
-        "{text}"
-    );
+    assert_says(&text, "did not hold within 10s");
+    assert_says(&text, "idle: 0 connections\n    nothing has happened to it");
 
     let hour = Duration::from_secs(3600);
     let started = Instant::now();
@@ -213,7 +207,7 @@ async fn a_failure_panics_at_the_line_that_awaits_it() {
     .await;
     assert_eq!(line_of_last_panic(), Some(line.get()));
     let place = format!("(asserted at {}:{}:", file!(), line.get());
-    assert!(text.contains(&place), "{text}");
+    assert_says(&text, &place);
 
     let mut events = Recorded::new(inbound);
     panics(async {
@@ -257,16 +251,13 @@ async fn an_event_that_does_not_come_fails_with_the_last_that_came() {
     let (peer, mut theirs) = join(&node, 1024).await;
     theirs.write_all(b"hello\n").await.unwrap();
     let text = panics(async { expect_event!(events, Event::Refused(..)) }).await;
-    assert!(
-        text.contains("expected Event::Refused(..): it did not come within 10s"),
-        "{text}"
+    assert_says(
+        &text,
+        "expected Event::Refused(..): it did not come within 10s",
     );
-    assert!(text.contains("the last of 2 events:"), "{text}");
-    assert!(text.contains(&format!("s  Connected({peer:?})")), "{text}");
-    assert!(
-        text.contains(&format!("s  Message(\"hello\", {peer:?})")),
-        "{text}"
-    );
+    assert_says(&text, "the last of 2 events:");
+    assert_says(&text, &format!("s  Connected({peer:?})"));
+    assert_says(&text, &format!("s  Message(\"hello\", {peer:?})"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -276,11 +267,11 @@ async fn the_very_next_event_is_not_passed_over() {
     let (_peer, _theirs) = join(&node, 1024).await;
     let started = Instant::now();
     let text = panics(async { expect_next_event!(events, Event::Message(..)) }).await;
-    assert!(
-        text.contains("expected Event::Message(..): the next event is another"),
-        "{text}"
+    assert_says(
+        &text,
+        "expected Event::Message(..): the next event is another",
     );
-    assert!(text.contains("Connected("), "{text}");
+    assert_says(&text, "Connected(");
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
@@ -291,11 +282,8 @@ async fn the_end_of_the_node_is_not_waited_out() {
     node.shutdown().await;
     let started = Instant::now();
     let text = panics(async { expect_event!(events, Event::Connected(_) => ()) }).await;
-    assert!(
-        text.contains("the node is shut down, and there are no more events"),
-        "{text}"
-    );
-    assert!(text.contains("no event has come"), "{text}");
+    assert_says(&text, "the node is shut down, and there are no more events");
+    assert_says(&text, "no event has come");
     assert_eq!(started.elapsed(), Duration::ZERO);
 }
 
@@ -328,8 +316,7 @@ async fn a_network_that_is_dropped_leaves_nothing_behind() {
     let mut leaks = Leaks::watch();
     let network = start(8, Topology::Mesh).await;
     leaks.follow(&network.nodes);
-    let held = leaks.assert_none().within(SHORT).checked().await;
-    assert!(held.is_err(), "it is still there");
+    failure(leaks.assert_none()).await;
     drop(network);
     leaks.assert_none().await;
 }
@@ -338,13 +325,8 @@ async fn a_network_that_is_dropped_leaves_nothing_behind() {
 async fn a_task_that_was_left_is_counted() {
     let leaks = Leaks::watch();
     let task = tokio::spawn(pending::<()>());
-    let text = leaks
-        .assert_none()
-        .within(SHORT)
-        .checked()
-        .await
-        .unwrap_err();
-    assert!(text.to_string().contains("1 tasks (1, 0 before)"), "{text}");
+    let text = failure(leaks.assert_none()).await;
+    assert_says(&text, "1 tasks (1, 0 before)");
     task.abort();
     leaks.assert_none().await;
 }
@@ -354,15 +336,9 @@ async fn a_task_that_was_left_is_counted() {
 async fn a_socket_that_was_left_is_shown() {
     let leaks = Leaks::watch();
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let text = leaks
-        .assert_none()
-        .within(SHORT)
-        .checked()
-        .await
-        .unwrap_err();
-    let text = text.to_string();
-    assert!(text.contains("1 descriptors ("), "{text}");
-    assert!(text.contains("(socket:["), "{text}");
+    let text = failure(leaks.assert_none()).await;
+    assert_says(&text, "1 descriptors (");
+    assert_says(&text, "(socket:[");
     drop(socket);
     leaks.assert_none().await;
 }
@@ -395,7 +371,7 @@ async fn a_handle_that_was_left_is_named_with_its_node() {
     node.shutdown().await;
     drop(inbound);
     let text = leaks.assert_none().checked().await.unwrap_err().to_string();
-    assert!(text.contains("forgotten: not dropped"), "{text}");
+    assert_says(&text, "forgotten: not dropped");
     assert!(
         !text.contains("tasks") && !text.contains("descriptors"),
         "{text}"
@@ -408,7 +384,6 @@ async fn a_handle_that_was_left_is_named_with_its_node() {
 async fn a_test_in_one_piece_is_checked_for_what_it_leaves() {
     let edges = assert_no_leaks(async { start(4, Topology::Ring).await.edges().len() }).await;
     assert_eq!(edges, 4);
-    let failed = assert_no_leaks(async { start(4, Topology::Ring).await }).within(SHORT);
-    let text = failed.checked().await.unwrap_err().to_string();
-    assert!(text.contains("descriptors"), "{text}");
+    let text = failure(assert_no_leaks(async { start(4, Topology::Ring).await })).await;
+    assert_says(&text, "descriptors");
 }
