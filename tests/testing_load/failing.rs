@@ -1,6 +1,11 @@
 //! Connections that fail, or aren't made.
 
-use super::*;
+use std::{
+    future::{Future, ready},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use super::{server::Lines, *};
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_ends_its_connection_and_the_load_if_there_is_no_other() {
@@ -148,28 +153,34 @@ async fn no_connection_at_all_is_an_error_that_says_why() {
     }
 }
 
+/// A handshake on lines, which are the session.
+struct Shaking<F>(F);
+
+impl<F, H> Protocol<DuplexStream> for Shaking<F>
+where
+    F: Fn(Lines) -> H + Send + Sync + 'static,
+    H: Future<Output = Result<Lines, BoxError>> + Send + 'static,
+{
+    type Io = DuplexStream;
+    type Codec = LinesCodec;
+
+    async fn handshake(&self, stream: DuplexStream, _: Peer) -> Result<Lines, BoxError> {
+        (self.0)(Framed::new(stream, LinesCodec::new())).await
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn connections_that_are_made_share_the_load_of_those_that_are_not() {
-    struct EverySecond(Mutex<bool>);
-    impl Protocol<DuplexStream> for EverySecond {
-        type Io = DuplexStream;
-        type Codec = LinesCodec;
-
-        async fn handshake(
-            &self,
-            stream: DuplexStream,
-            _: Peer,
-        ) -> Result<Framed<DuplexStream, LinesCodec>, BoxError> {
-            let mut turn = self.0.lock().unwrap();
-            *turn = !*turn;
-            if *turn {
-                return Err("not today".into());
-            }
-            Ok(Framed::new(stream, LinesCodec::new()))
-        }
-    }
-    let protocol = EverySecond(Mutex::new(false));
-    let load = Load::new(ADDR, protocol, number).transport(echo_after(ms(1)));
+    let turn = AtomicU64::new(0);
+    let every_second = Shaking(move |lines| {
+        let fails = turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+        ready(if fails {
+            Err("not today".into())
+        } else {
+            Ok(lines)
+        })
+    });
+    let load = Load::new(ADDR, every_second, number).transport(echo_after(ms(1)));
     let load = load.connections(6).rate(100).duration(SECOND);
     let report = load.run().await.unwrap();
     assert_counts(&report, [100, 100, 0, 0]);
@@ -182,21 +193,10 @@ async fn connections_that_are_made_share_the_load_of_those_that_are_not() {
 /// What the server said behind the handshake is the first reply, to nobody.
 #[tokio::test(start_paused = true)]
 async fn bytes_behind_the_handshake_are_not_lost() {
-    struct Greeted;
-    impl Protocol<DuplexStream> for Greeted {
-        type Io = DuplexStream;
-        type Codec = LinesCodec;
-
-        async fn handshake(
-            &self,
-            stream: DuplexStream,
-            _: Peer,
-        ) -> Result<Framed<DuplexStream, LinesCodec>, BoxError> {
-            let mut framed = Framed::new(stream, LinesCodec::new());
-            framed.next().await.ok_or("no greeting")??;
-            Ok(framed)
-        }
-    }
+    let greeted = Shaking(|mut lines: Lines| async move {
+        lines.next().await.ok_or("no greeting")??;
+        Ok(lines)
+    });
     let server = Served::by_lines(|_, mut lines| async move {
         lines.feed("hello").await.unwrap();
         lines.send("early").await.unwrap();
@@ -204,7 +204,7 @@ async fn bytes_behind_the_handshake_are_not_lost() {
             lines.send(line).await.unwrap();
         }
     });
-    let load = Load::new(ADDR, Greeted, number).transport(server);
+    let load = Load::new(ADDR, greeted, number).transport(server);
     let load = load
         .replies(|line| line != "early")
         .rate(10)
