@@ -15,11 +15,13 @@ use common::{ending, expect_text, finish, finish_events, in_memory, join, next_e
 use common::{quiet, read_text, shut_down, start_lines, within};
 use futures::SinkExt;
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncWriteExt, duplex},
     task::yield_now,
 };
 use tokio_util::codec::{Decoder, Encoder, Framed, LengthDelimitedCodec, LinesCodec};
-use wattle::{BoxError, Event, Inbound, Initiator, Node, Peer, Protocol, Reason};
+use wattle::{
+    BoxError, Event, Inbound, Initiator, Node, Peer, Protocol, Reason, transport::ByteStream,
+};
 
 /// The n-th of the messages that the tests of order send: small and large ones in turn.
 fn numbered(n: usize) -> String {
@@ -230,15 +232,11 @@ async fn the_statistics_of_a_peer_count_messages_and_bytes_exactly() {
 /// Reads a line and feeds one, and leaves what is behind them in the buffers.
 struct LeavesBytes;
 
-impl Protocol<DuplexStream> for LeavesBytes {
-    type Io = DuplexStream;
+impl<S: ByteStream> Protocol<S> for LeavesBytes {
+    type Io = S;
     type Codec = LinesCodec;
 
-    async fn handshake(
-        &self,
-        stream: DuplexStream,
-        _: Peer,
-    ) -> Result<Framed<DuplexStream, LinesCodec>, BoxError> {
+    async fn handshake(&self, stream: S, _: Peer) -> Result<Framed<S, LinesCodec>, BoxError> {
         let mut framed = Framed::new(stream, LinesCodec::new_with_max_length(100));
         let version = futures::StreamExt::next(&mut framed).await;
         assert_eq!(version.ok_or("no version")??, "version");
