@@ -5,11 +5,11 @@ mod door;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use common::{lines, network::black_hole, next_event, polled, soon, wind_up, within};
+use common::{black_hole, lines, next_event, polled, soon, wind_up, within};
 use door::Door;
 use wattle::{
     AcceptRate, Builder, ConnectError, Event, Inbound, InvalidOption, Limit, Limits, Node, Refusal,
-    Side,
+    Side, Transport,
 };
 
 /// Each limit, by what reaches it: who comes before, whether they stay pending, and who is refused.
@@ -317,15 +317,16 @@ async fn limits_by_address_and_of_incoming_ones_are_not_about_our_own() {
         builder.accept_rate(NonZeroU32::MIN, Duration::MAX)
     };
     let mut door = Door::open(options).await;
+    let mut neighbour = door.neighbour().await;
     let mut remotes = Vec::new();
+    let network = door.network.at([10, 0, 0, 1]);
     for _ in 0..3 {
-        let (ours, mut theirs) = tokio::io::duplex(64);
-        let from = door::some_port("10.0.0.1");
-        let node = door.node.clone();
-        let adopting = within(node.adopt(ours, from, Side::Listener));
-        let (peer, connected) = tokio::join!(adopting, door.shake(&mut theirs));
-        assert_eq!(peer.unwrap(), connected);
-        remotes.push(theirs);
+        let ours = within(network.connect(neighbour.addr())).await.unwrap();
+        let from = ours.local_addr().unwrap();
+        remotes.push(neighbour.shake().await);
+        let peer = within(door.node.adopt(ours, from, Side::Listener)).await;
+        let event = next_event(&mut door.events).await;
+        assert!(matches!(event, Event::Connected(who) if who == peer.unwrap()));
     }
     let guest = door.enter("10.0.0.1").await;
     assert!(matches!(

@@ -4,25 +4,30 @@ mod common;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
     task::{Context, Poll},
 };
 
-use common::{
-    lines, network::Network, network::NetworkAcceptor, next_event, quiet, shut_down, within,
+use common::{lines, next_event, quiet, shut_down, within};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use wattle::{
+    Event, Inbound, Node, Refusal, Transport,
+    testing::{Memory, MemoryAcceptor, MemoryStream},
+    transport::Acceptor,
 };
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use wattle::{Event, Inbound, Node, Refusal, Transport, transport::Acceptor};
 
-/// The network in memory, but to accept from port 666 panics, and to drop a stream from port 667.
+/// The network in memory, but to accept from [`EVIL`] panics, and to drop a stream from [`WORSE`].
 #[derive(Clone, Default)]
-struct Cursed(Network);
+struct Cursed(Memory);
 
-struct CursedAcceptor(NetworkAcceptor);
+const EVIL: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 6, 6, 6));
+const WORSE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 6, 6, 7));
+
+struct CursedAcceptor(MemoryAcceptor);
 
 struct CursedStream {
-    stream: DuplexStream,
+    stream: MemoryStream,
     panics: bool,
 }
 
@@ -49,8 +54,8 @@ impl Acceptor for CursedAcceptor {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<(CursedStream, SocketAddr)>> {
         self.0.poll_accept(cx).map_ok(|(stream, from)| {
-            assert_ne!(from.port(), 666, "cursed");
-            let panics = from.port() == 667;
+            assert_ne!(from.ip(), EVIL, "cursed");
+            let panics = from.ip() == WORSE;
             (CursedStream { stream, panics }, from)
         })
     }
@@ -94,10 +99,6 @@ impl AsyncWrite for CursedStream {
     }
 }
 
-fn from(port: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, 1], port))
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_acceptor_that_panics_ends_its_own_listening() {
     let Cursed(network) = Cursed::default();
@@ -107,13 +108,13 @@ async fn an_acceptor_that_panics_ends_its_own_listening() {
     let second = node.listen("127.0.0.1:0").await.unwrap();
     let mut incomings = node.listen_incoming("127.0.0.1:0").await.unwrap();
     let third = incomings.local_addr();
-    let mut remote = within(network.dial_from(from(1), first)).await.unwrap();
+    let mut remote = within(network.connect(first)).await.unwrap();
     quiet().await;
     for (addr, left) in [(first, vec![second, third]), (third, vec![second])] {
-        let _cursed = within(network.dial_from(from(666), addr)).await.unwrap();
+        let _cursed = within(network.at(EVIL).connect(addr)).await.unwrap();
         quiet().await;
         assert_eq!(node.local_addrs(), left);
-        assert!(network.dial(addr).await.is_err());
+        assert!(network.connect(addr).await.is_err());
     }
     assert!(within(incomings.recv()).await.is_none());
     assert!(within(node.stop_listening()).await);
@@ -123,7 +124,7 @@ async fn an_acceptor_that_panics_ends_its_own_listening() {
     within(remote.write_all(b"still here\n")).await.unwrap();
     assert_eq!(within(inbound.recv()).await.unwrap().0, "still here");
     assert_eq!(node.listen(first).await.unwrap(), first);
-    let other = within(network.dial_from(from(2), first)).await.unwrap();
+    let other = within(network.connect(first)).await.unwrap();
     quiet().await;
     assert_eq!(node.peers().len(), 2);
     assert!(within(node.stop_listening()).await);
@@ -135,11 +136,11 @@ async fn an_acceptor_that_panics_ends_its_own_listening() {
 async fn a_stream_that_panics_when_it_is_closed_is_refused_as_any() {
     let Cursed(network) = Cursed::default();
     let builder = Node::builder().transport(Cursed(network.clone()));
-    let builder = builder.max_connections(1).filter(|addr| addr.port() != 667);
+    let builder = builder.max_connections(1).filter(|addr| addr.ip() != WORSE);
     let (node, inbound): (Node<String>, Inbound<String>) = builder.start(lines).await.unwrap();
     let mut events = inbound.into_events();
     let addr = node.listen("127.0.0.1:0").await.unwrap();
-    let _cursed = within(network.dial_from(from(667), addr)).await.unwrap();
+    let _cursed = within(network.at(WORSE).connect(addr)).await.unwrap();
     let event = next_event(&mut events).await;
     assert!(
         matches!(event, Event::Refused(_, Refusal::Filtered)),
@@ -150,7 +151,7 @@ async fn a_stream_that_panics_when_it_is_closed_is_refused_as_any() {
     assert!(node.admission().remove_filter());
     for ignore in [false, true, false] {
         let addr = incomings.local_addr();
-        let _cursed = within(network.dial_from(from(667), addr)).await.unwrap();
+        let _cursed = within(network.at(WORSE).connect(addr)).await.unwrap();
         let incoming = within(incomings.recv()).await.unwrap();
         if ignore {
             incoming.ignore();
@@ -165,7 +166,7 @@ async fn a_stream_that_panics_when_it_is_closed_is_refused_as_any() {
         );
     }
     assert_eq!(node.stats().refused.ignored, 1);
-    let stream = within(network.dial_from(from(1), addr)).await.unwrap();
+    let stream = within(network.connect(addr)).await.unwrap();
     assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
     drop(stream);
     shut_down(&node).await;

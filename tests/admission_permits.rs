@@ -6,20 +6,22 @@ mod door;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{
-    MANY_POLLS, adopt, ending, in_memory, network::black_hole, next_event, polled, within,
-};
-use door::{Door, GO, Knocking, PANIC, some_port};
+use common::{MANY_POLLS, adopt, black_hole, ending, in_memory, next_event, polled, within};
+use door::{Door, GO, Knocking, PANIC};
 use tokio::{
-    io::{AsyncWriteExt, DuplexStream, duplex},
+    io::{AsyncWriteExt, duplex},
     net::TcpStream,
 };
 use wattle::{
     Builder, ConnectError, Event, HandshakeError, IpNet, Limit, Node, Peer, Refusal, Side,
-    Transport,
+    Transport, testing::MemoryStream,
 };
 
 const SOON: Duration = Duration::from_secs(3);
+
+fn somebody() -> SocketAddr {
+    ([10, 0, 0, 1], 1).into()
+}
 
 /// Room for one connection, by every limit that there is.
 fn room_for_one<T: Transport>(builder: Builder<T>) -> Builder<T> {
@@ -99,10 +101,9 @@ async fn a_session_leaves_its_room_however_it_ends() {
 async fn dialling_that_comes_to_nothing_leaves_its_room() {
     let mut door = Door::open(room_for_one).await;
     let silent = door.neighbour().await;
-    let nobody = some_port("10.9.9.9");
     let outcome = async |door: &Door, addr| within(door.node.connect(addr)).await.unwrap_err();
 
-    let error = outcome(&door, nobody).await;
+    let error = outcome(&door, somebody()).await;
     assert!(matches!(error, ConnectError::Refused { .. }), "{error}");
     door.assert_free().await;
 
@@ -141,9 +142,8 @@ async fn dialling_that_is_dropped_leaves_its_room_wherever_it_was() {
             assert!(dropped.is_none(), "{dropped:?}");
             door.assert_free().await;
         }
-        let (ours, _theirs) = duplex(64);
-        let from = some_port("10.0.0.1");
-        let adopting = door.node.adopt(ours, from, Side::Listener);
+        let ours = within(door.network.connect(silent.addr())).await.unwrap();
+        let adopting = door.node.adopt(ours, somebody(), Side::Listener);
         assert!(polled(times, adopting).await.is_none());
         door.assert_free().await;
     }
@@ -153,16 +153,17 @@ async fn dialling_that_is_dropped_leaves_its_room_wherever_it_was() {
 #[tokio::test(start_paused = true)]
 async fn adopting_that_fails_leaves_its_room() {
     let mut door = Door::open(room_for_one).await;
-    let from = some_port("10.0.0.1");
+    let mut neighbour = door.neighbour().await;
     for word in [GO, PANIC] {
-        let (ours, mut theirs) = duplex(64);
-        theirs.write_u8(word).await.unwrap();
-        let adopted = within(door.node.adopt(ours, from, Side::Dialer)).await;
+        let ours = door.network.connect(neighbour.addr()).await.unwrap();
+        let _theirs = neighbour.say(word).await;
+        let adopted = within(door.node.adopt(ours, somebody(), Side::Dialer)).await;
         let error = adopted.unwrap_err().error;
         assert!(matches!(error, ConnectError::Handshake { .. }), "{error}");
         door.assert_free().await;
     }
-    let adopted = within(door.node.adopt(tokio::io::empty(), from, Side::Dialer)).await;
+    let none = tokio::io::empty();
+    let adopted = within(door.node.adopt(none, somebody(), Side::Dialer)).await;
     let error = adopted.unwrap_err().error;
     assert!(matches!(error, ConnectError::WrongStream { .. }), "{error}");
     door.assert_free().await;
@@ -213,7 +214,7 @@ async fn pending_connections_end_with_a_shutdown() {
 async fn establishing_frees_the_place_of_a_pending_one_and_keeps_that_of_a_connection() {
     let options = |builder: Builder<_>| builder.max_connections(3).max_pending(1);
     let mut door = Door::open(options).await;
-    let mut inside: Vec<(Peer, DuplexStream)> = Vec::new();
+    let mut inside: Vec<(Peer, MemoryStream)> = Vec::new();
     for _ in 0..3 {
         let mut stream = door.pending("10.0.0.1").await;
         let expected = match inside.len() {
@@ -241,7 +242,7 @@ async fn a_caller_that_goes_away_at_any_time_leaves_no_permit_behind() {
     let (node, _inbound) = common::start_lines(room_for_one(in_memory())).await;
     for times in 0..MANY_POLLS {
         let (ours, _theirs) = duplex(64);
-        let adopted = polled(times, node.adopt(ours, some_port("10.0.0.1"), Side::Dialer)).await;
+        let adopted = polled(times, node.adopt(ours, somebody(), Side::Dialer)).await;
         if let Some(adopted) = adopted {
             assert!(node.abort(adopted.unwrap()));
             break;

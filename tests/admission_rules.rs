@@ -147,7 +147,7 @@ async fn who_is_exempt_comes_in_whatever_the_limits_and_is_counted_all_the_same(
         Refusal::Limit(Limit::Connections(2)),
         "not the rate: they cost none"
     );
-    let full = within(door.node.connect(door::some_port("10.9.9.9"))).await;
+    let full = within(door.node.connect("10.9.9.9:1")).await;
     assert!(full.is_err_and(|error| error.to_string().contains("limit of 2")));
     for _ in 0..5 {
         door.leave(inside.pop().unwrap()).await;

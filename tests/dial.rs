@@ -5,11 +5,7 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{
-    lines, listening,
-    network::{Network, black_hole},
-    wind_up, within,
-};
+use common::{black_hole, lines, listening, network, wind_up, within};
 use futures::future::FutureExt;
 use socket2::SockRef;
 use tokio::{
@@ -20,12 +16,13 @@ use tokio::{
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     BoxError, Builder, ConnectError, Inbound, Limit, Node, Peer, Protocol, Side,
+    testing::Memory,
     transport::{Acceptor, Tcp, Transport},
 };
 
 type Started = (Node<String>, Inbound<String>);
 
-async fn in_memory(builder: Builder<Network>) -> Started {
+async fn in_memory(builder: Builder<Memory>) -> Started {
     within(builder.start(lines)).await.unwrap()
 }
 
@@ -89,7 +86,7 @@ async fn a_port_where_nobody_listens_refuses() {
 #[tokio::test(start_paused = true)]
 async fn a_black_hole_times_out() {
     let limit = Duration::from_secs(3);
-    let builder = Node::builder().transport(Network::default());
+    let builder = Node::builder().transport(network());
     let (node, inbound) = in_memory(builder.max_connections(1).connect_timeout(limit)).await;
     for round in 1..=2 {
         let begin = tokio::time::Instant::now();
@@ -157,7 +154,7 @@ async fn a_second_connection_names_the_first() {
 
 #[tokio::test]
 async fn an_address_that_is_being_dialled_is_not_dialled_twice() {
-    let (node, inbound) = in_memory(Node::builder().transport(Network::default())).await;
+    let (node, inbound) = in_memory(Node::builder().transport(network())).await;
     let first = node.connect(black_hole());
     let mut first = Box::pin(first);
     assert!((&mut first).now_or_never().is_none());
@@ -179,7 +176,7 @@ async fn an_address_that_is_being_dialled_is_not_dialled_twice() {
 
 #[tokio::test]
 async fn duplicates_are_dialled_where_they_are_allowed() {
-    let builder = Node::builder().transport(Network::default());
+    let builder = Node::builder().transport(network());
     let (node, inbound) = in_memory(builder.allow_duplicates(true)).await;
     let mut first = Box::pin(node.connect(black_hole()));
     let mut second = Box::pin(node.connect(black_hole()));
@@ -287,7 +284,7 @@ async fn a_stream_of_another_type_comes_back() {
     let _back: DuplexStream = refused.stream.expect("the stream comes back");
     wind_up(node, inbound).await;
 
-    let (node, inbound) = in_memory(Node::builder().transport(Network::default())).await;
+    let (node, inbound) = in_memory(Node::builder().transport(network())).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let socket = TcpSocket::new_v4().unwrap();
     let connect = node.connect_with(socket, listener.local_addr().unwrap());

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use common::{in_memory, lines, listening, network::Network, next_event, wind_up, within};
+use common::{in_memory, lines, listening, next_event, wind_up, within};
 use futures::{sink::SinkExt, stream::StreamExt};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
@@ -22,7 +22,8 @@ use tokio_test::io::{Builder as Script, Mock};
 use tokio_util::codec::{Framed, FramedParts, LengthDelimitedCodec, LinesCodec};
 use wattle::{
     BoxError, ConnectError, Event, HandshakeError, Inbound, Node, Peer, Protocol, Reason, Side,
-    transport::{AdoptOnly, ByteStream},
+    testing::Memory,
+    transport::{AdoptOnly, ByteStream, Transport},
 };
 
 fn somebody() -> SocketAddr {
@@ -229,11 +230,10 @@ const FAILURES: [Act; 4] = [Act::Fail, Act::Panic, Act::PanicAtOnce, Act::Hang];
 
 #[tokio::test(start_paused = true)]
 async fn a_dialler_gets_the_error_and_its_room_is_free_again() {
-    let network = Network::default();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let network = Memory::new();
     let start = Node::builder()
         .transport(network.clone())
-        .listen(any)
+        .listen("127.0.0.1:0")
         .start(lines);
     let (alice, to_alice): (Node<String>, Inbound<String>) = start.await.unwrap();
     let builder = Node::builder().transport(network).handshake_timeout(LIMIT);
@@ -261,10 +261,10 @@ async fn a_dialler_gets_the_error_and_its_room_is_free_again() {
 
 #[tokio::test(start_paused = true)]
 async fn an_acceptor_has_an_event_and_its_room_is_free_again() {
-    let network = Network::default();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let builder = Node::builder().transport(network.clone()).listen(any);
+    let network = Memory::new();
+    let builder = Node::builder().transport(network.clone());
     let builder = builder
+        .listen("127.0.0.1:0")
         .max_connections(1)
         .max_pending(1)
         .handshake_timeout(LIMIT);
@@ -274,7 +274,7 @@ async fn an_acceptor_has_an_event_and_its_room_is_free_again() {
 
     let addr = node.local_addr().unwrap();
     for act in FAILURES {
-        let mut remote = network.dial(addr).await.unwrap();
+        let mut remote = network.connect(addr).await.unwrap();
         match next_event(&mut events).await {
             Event::HandshakeFailed(peer, error) => {
                 assert_eq!(peer.side(), Side::Listener);
@@ -284,7 +284,7 @@ async fn an_acceptor_has_an_event_and_its_room_is_free_again() {
         }
         assert_eq!(within(remote.read(&mut [0])).await.unwrap(), 0, "closed");
     }
-    let mut remote = network.dial(addr).await.unwrap();
+    let mut remote = network.connect(addr).await.unwrap();
     assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
     remote.write_all(b"hello\n").await.unwrap();
     assert!(matches!(next_event(&mut events).await, Event::Message(text, _) if text == "hello"));

@@ -9,16 +9,17 @@ use std::{
     time::Duration,
 };
 
-use common::{in_memory, lines, network::Network, next_event, quiet, wind_up, within};
-use door::{COME_IN, Door, GO, some_port};
+use common::{in_memory, lines, next_event, quiet, wind_up, within};
+use door::{COME_IN, Door, GO};
 use futures::{FutureExt, StreamExt, stream::FusedStream};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use wattle::{
     Builder, Event, Inbound, Incoming, Incomings, Limit, ListenError, Node, Refusal, Side,
     Transport,
+    testing::{Memory, MemoryStream},
 };
 
 /// How many undecided connections wait for the program.
@@ -35,7 +36,7 @@ struct Desk {
 }
 
 impl Desk {
-    async fn open(options: impl FnOnce(Builder<Network>) -> Builder<Network>) -> Self {
+    async fn open(options: impl FnOnce(Builder<Memory>) -> Builder<Memory>) -> Self {
         let door = Door::open(options).await;
         let incomings = within(door.node.listen_incoming("127.0.0.1:0")).await;
         Self {
@@ -44,16 +45,13 @@ impl Desk {
         }
     }
 
-    async fn knock(&self, from: &str) -> (SocketAddr, DuplexStream) {
-        let from = some_port(from);
-        let network = &self.door.network;
-        let stream = within(network.dial_from(from, self.incomings.local_addr())).await;
-        quiet().await;
-        (from, stream.unwrap())
+    async fn knock(&self, from: &str) -> (SocketAddr, MemoryStream) {
+        let addr = self.incomings.local_addr();
+        self.door.knock_at(addr, from).await
     }
 
     /// One that is there to be decided on.
-    async fn next(&mut self, from: &str) -> (Incoming, DuplexStream) {
+    async fn next(&mut self, from: &str) -> (Incoming, MemoryStream) {
         let (from, stream) = self.knock(from).await;
         let incoming = within(self.incomings.recv()).await.unwrap();
         assert_eq!(incoming.remote_addr(), from);
@@ -80,7 +78,7 @@ impl Desk {
     }
 }
 
-async fn assert_closed(mut stream: DuplexStream) {
+async fn assert_closed(mut stream: MemoryStream) {
     assert_eq!(within(stream.read(&mut [0])).await.unwrap(), 0);
 }
 
@@ -274,7 +272,7 @@ async fn it_is_an_address_like_others_to_stop_listening_at() {
     assert_eq!(desk.door.node.local_addrs(), []);
     let second = within(desk.incomings.recv()).await.unwrap();
     assert!(within(desk.incomings.recv()).await.is_none());
-    assert!(desk.door.network.dial(addr).await.is_err());
+    assert!(desk.door.network.connect(addr).await.is_err());
 
     // Those that came before are still to be decided.
     let peer = incoming.accept();
@@ -307,7 +305,7 @@ async fn dropping_the_stream_stops_the_listening_and_refuses_those_that_wait() {
         other => panic!("{other:?}"),
     }
     assert_closed(stream).await;
-    assert!(door.network.dial(addr).await.is_err());
+    assert!(door.network.connect(addr).await.is_err());
     // The other door is still open, and there is room.
     let guest = door.enter("10.0.0.1").await;
     door.leave(guest).await;
@@ -323,7 +321,7 @@ async fn one_who_waits_is_woken_by_a_connection_and_by_the_end() {
     let addr = incomings.local_addr();
     let mut recv = tokio_test::task::spawn(incomings.recv());
     assert!(recv.poll().is_pending());
-    let _stream = within(door.network.dial(addr)).await.unwrap();
+    let _stream = within(door.network.connect(addr)).await.unwrap();
     quiet().await;
     assert!(recv.is_woken());
     within(recv).await.unwrap().ignore();

@@ -10,12 +10,15 @@ use std::{
     time::Duration,
 };
 
-use common::{Silent, lines, listening, network::Network, next_event, wind_up, within};
+use common::{Silent, lines, listening, next_event, wind_up, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use wattle::{Event, Inbound, Limit, ListenError, Node, Refusal, StartError, transport::Tcp};
+use wattle::{
+    Event, Inbound, Limit, ListenError, Node, Refusal, StartError, Transport, testing::Memory,
+    transport::Tcp,
+};
 
 type Started = (Node<String>, Inbound<String>);
 
@@ -174,10 +177,10 @@ async fn who_comes_beyond_the_limit_is_refused_closed_and_counted() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
-    let network = Network::default();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let builder = Node::builder().transport(network.clone()).listen(any);
+    let network = Memory::new();
+    let builder = Node::builder().transport(network.clone());
     let builder = builder
+        .listen("127.0.0.1:0")
         .max_pending(2)
         .handshake_timeout(Duration::from_secs(3));
     let (node, inbound): Started = builder.start(Silent).await.unwrap();
@@ -185,10 +188,10 @@ async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
     let addr = node.local_addr().unwrap();
 
     let _pending = [
-        network.dial(addr).await.unwrap(),
-        network.dial(addr).await.unwrap(),
+        network.connect(addr).await.unwrap(),
+        network.connect(addr).await.unwrap(),
     ];
-    let mut third = network.dial(addr).await.unwrap();
+    let mut third = network.connect(addr).await.unwrap();
     match next_event(&mut events).await {
         Event::Refused(_, limit) => assert_eq!(limit, Refusal::Limit(Limit::Pending(2))),
         other => panic!("{other:?}"),

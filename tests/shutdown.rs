@@ -3,13 +3,9 @@
 
 mod common;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use common::{
-    Silent, in_memory, join, lines, listening,
-    network::{Network, black_hole},
-    wind_up, within,
-};
+use common::{Silent, black_hole, in_memory, join, lines, listening, network, wind_up, within};
 use futures::{
     future::{self, FutureExt, join3},
     sink::SinkExt,
@@ -21,6 +17,7 @@ use tokio::{
 };
 use wattle::{
     ConnectError, Disconnect, Event, Inbound, Initiator, Node, NodeShutDown, NotSent, Peer, Reason,
+    Transport,
 };
 
 type Started = (Node<String>, Inbound<String>);
@@ -193,12 +190,12 @@ async fn senders_that_wait_for_room_get_their_message_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_being_dialled_and_who_is_shaking_hands_ends() {
-    let network = Network::default();
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let builder = Node::builder().transport(network.clone()).listen(any);
+    let network = network();
+    let builder = Node::builder().transport(network.clone());
+    let builder = builder.listen("127.0.0.1:0");
     let (node, inbound): Started = builder.start(Silent).await.unwrap();
     let addr = node.local_addr().unwrap();
-    let mut pending = network.dial(addr).await.unwrap();
+    let mut pending = network.connect(addr).await.unwrap();
     let begin = Instant::now();
 
     let dialling = node.connect(black_hole());

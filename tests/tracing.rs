@@ -9,16 +9,14 @@ mod throttled;
 #[path = "tracing/told.rs"]
 mod told;
 
-use std::net::SocketAddr;
-
 use common::{
-    adopt, ending, expect_text, in_memory, join, network::Network, next_event, shut_down,
-    start_lines, wind_up, within,
+    adopt, ending, expect_text, in_memory, join, next_event, shut_down, start_lines, wind_up,
+    within,
 };
 use tokio::io::{AsyncWriteExt, duplex};
 use told::{Told, life_of, log, named, open_spans, span_of, told_by};
 use tracing::Level;
-use wattle::{Event, Node};
+use wattle::{Event, Node, Transport, testing::Memory};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_has_a_span_and_each_connection_one_inside_it_as_long_as_they_live() {
@@ -54,14 +52,13 @@ async fn a_node_has_a_span_and_each_connection_one_inside_it_as_long_as_they_liv
 #[tokio::test(start_paused = true)]
 async fn nodes_without_a_name_are_numbered() {
     drop(log());
-    let network = Network::default();
+    let network = Memory::new();
     let mut names = Vec::new();
     for _ in 0..2 {
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let builder = Node::builder().transport(network.clone());
         let (node, inbound) = start_lines(builder).await;
         // Somewhere that only this node listens: the network's ports are counted.
-        let addr = node.listen(any).await.unwrap();
+        let addr = node.listen("127.0.0.1:0").await.unwrap();
         let listening = format!("listening addr={addr}");
         let numbered = |told: &&Told| told.node.parse::<u64>().is_ok();
         let told = log()
@@ -78,17 +75,17 @@ async fn nodes_without_a_name_are_numbered() {
 
 #[tokio::test(start_paused = true)]
 async fn at_debug_the_life_of_a_listener_and_its_connections_can_be_followed() {
-    let network = Network::default();
+    let network = Memory::new();
     let builder = named("life", Node::builder().transport(network.clone()));
     let (node, inbound) = start_lines(builder.max_connections(1)).await;
     let addr = node.listen("127.0.0.1:0").await.unwrap();
     let mut events = inbound.into_events();
 
-    let remote = within(network.dial(addr)).await.unwrap();
+    let remote = within(network.connect(addr)).await.unwrap();
     let Event::Connected(peer) = next_event(&mut events).await else {
         panic!("the first comes in");
     };
-    let _second = within(network.dial(addr)).await.unwrap();
+    let _second = within(network.connect(addr)).await.unwrap();
     let Event::Refused(refused, refusal) = next_event(&mut events).await else {
         panic!("the second is refused");
     };

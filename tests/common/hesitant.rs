@@ -12,16 +12,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
     task::{JoinHandle, yield_now},
 };
-use wattle::transport::{Acceptor, Transport};
-
-use super::{
-    network::{Network, NetworkAcceptor},
-    random,
+use wattle::{
+    testing::{Memory, MemoryAcceptor},
+    transport::{Acceptor, ByteStream, Transport},
 };
+
+use super::random;
 
 /// How long operations wait, and in which order those that wait are woken: one after the other, with
 /// time for what that sets off. Steady, each operation waits once, and the first to wait is the first
@@ -76,10 +76,10 @@ impl Rhythm {
     }
 
     /// A stream that keeps the rhythm.
-    pub(crate) fn stream(&self, inner: DuplexStream) -> Hesitant {
+    pub(crate) fn stream(&self, inner: impl ByteStream) -> Hesitant {
         self.state().streams += 1;
         Hesitant {
-            inner,
+            inner: Box::new(inner),
             rhythm: self.clone(),
             read: Hesitation::default(),
             write: Hesitation::default(),
@@ -160,7 +160,7 @@ impl Hesitation {
 
 /// A stream whose every operation waits before it happens.
 pub(crate) struct Hesitant {
-    inner: DuplexStream,
+    inner: Box<dyn ByteStream>,
     rhythm: Rhythm,
     read: Hesitation,
     write: Hesitation,
@@ -224,19 +224,19 @@ impl Drop for Hesitant {
 /// A network whose every operation waits before it happens.
 #[derive(Clone)]
 pub(crate) struct HesitantNetwork {
-    network: Network,
+    network: Memory,
     rhythm: Rhythm,
 }
 
 impl HesitantNetwork {
     pub(crate) fn new(rhythm: Rhythm) -> Self {
-        let network = Network::default();
+        let network = Memory::with_seed(rhythm.0.seed.unwrap_or(0));
         Self { network, rhythm }
     }
 
     /// Whether somebody listens there.
     pub(crate) async fn is_open(&self, addr: SocketAddr) -> bool {
-        self.network.dial(addr).await.is_ok()
+        self.network.connect(addr).await.is_ok()
     }
 }
 
@@ -246,6 +246,7 @@ impl Transport for HesitantNetwork {
 
     async fn bind(&self, addr: SocketAddr) -> io::Result<HesitantAcceptor> {
         self.rhythm.wait().await;
+        yield_now().await;
         let inner = self.network.bind(addr).await?;
         self.rhythm.wait().await;
         Ok(HesitantAcceptor {
@@ -257,7 +258,7 @@ impl Transport for HesitantNetwork {
 
     async fn connect(&self, addr: SocketAddr) -> io::Result<Hesitant> {
         self.rhythm.wait().await;
-        let stream = self.network.dial(addr).await?;
+        let stream = self.network.connect(addr).await?;
         let stream = self.rhythm.stream(stream);
         self.rhythm.wait().await;
         Ok(stream)
@@ -265,7 +266,7 @@ impl Transport for HesitantNetwork {
 }
 
 pub(crate) struct HesitantAcceptor {
-    inner: NetworkAcceptor,
+    inner: MemoryAcceptor,
     rhythm: Rhythm,
     accept: Hesitation,
 }

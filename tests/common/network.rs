@@ -15,6 +15,8 @@ use tokio::{
 };
 use wattle::transport::{Acceptor, Transport};
 
+pub(crate) use super::black_hole;
+
 type Arrival = (DuplexStream, SocketAddr);
 
 /// How many bytes are under way on a connection, each way.
@@ -30,11 +32,6 @@ pub(crate) struct Network {
 struct Hosts {
     listeners: HashMap<SocketAddr, mpsc::UnboundedSender<Arrival>>,
     last_port: u16,
-}
-
-/// Where packets vanish, from the range for documentation (RFC 5737).
-pub(crate) fn black_hole() -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 1], 7))
 }
 
 impl Network {

@@ -21,6 +21,7 @@ use tokio::{
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     BoxError, Builder, Disconnect, Event, Events, Inbound, Node, Peer, Protocol, Side, Transport,
+    testing,
     transport::{AdoptOnly, ByteStream},
 };
 
@@ -59,6 +60,18 @@ pub(crate) async fn join<Out: Send + 'static>(
 ) -> (Peer, DuplexStream) {
     let (ours, theirs) = duplex(capacity);
     (adopt(node, ours).await, theirs)
+}
+
+/// A network in memory with a [`black_hole`].
+pub(crate) fn network() -> testing::Memory {
+    let memory = testing::Memory::new();
+    memory.vanish(black_hole().ip());
+    memory
+}
+
+/// Where packets vanish, from the range for documentation (RFC 5737).
+pub(crate) fn black_hole() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 7))
 }
 
 /// Makes a connection of a stream, under an address of its own.

@@ -1,26 +1,19 @@
 //! A node in memory at whose door anybody can knock, from any address.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::{
-    future::poll_fn,
-    net::{IpAddr, SocketAddr},
-    sync::atomic::{AtomicU16, Ordering},
-};
+use std::net::{IpAddr, SocketAddr};
 
 use futures::FutureExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     Admission, BoxError, Builder, Event, Events, HandshakeError, Node, Peer, Protocol, Refusal,
     Stats, Transport,
+    testing::{Memory, MemoryAcceptor, MemoryStream},
     transport::{Acceptor, ByteStream},
 };
 
-use crate::common::{
-    ending, finish_events, lines,
-    network::{Network, NetworkAcceptor},
-    next_event, quiet, within,
-};
+use crate::common::{ending, finish_events, lines, network, next_event, quiet, within};
 
 /// A handshake that is one byte of the remote's: [`COME_IN`], [`GO`], [`PANIC`]; until it comes, the
 /// connection is pending.
@@ -48,14 +41,14 @@ impl<S: ByteStream> Protocol<S> for Knocking {
 }
 
 pub(crate) struct Door {
-    pub(crate) network: Network,
+    pub(crate) network: Memory,
     pub(crate) node: Node<String>,
     pub(crate) events: Events<String>,
     pub(crate) addr: SocketAddr,
 }
 
 /// A listener without a node.
-pub(crate) struct Neighbour(NetworkAcceptor);
+pub(crate) struct Neighbour(MemoryAcceptor);
 
 impl Neighbour {
     pub(crate) fn addr(&self) -> SocketAddr {
@@ -63,24 +56,21 @@ impl Neighbour {
     }
 
     /// Shakes hands with who dials next.
-    pub(crate) async fn shake(&mut self) -> DuplexStream {
-        let accepted = poll_fn(|cx| self.0.poll_accept(cx));
-        let (mut stream, _) = within(accepted).await.unwrap();
-        within(stream.write_u8(COME_IN)).await.unwrap();
+    pub(crate) async fn shake(&mut self) -> MemoryStream {
+        self.say(COME_IN).await
+    }
+
+    /// Says one word to who dials next.
+    pub(crate) async fn say(&mut self, word: u8) -> MemoryStream {
+        let (mut stream, _) = within(self.0.accept()).await.unwrap();
+        within(stream.write_u8(word)).await.unwrap();
         stream
     }
 }
 
-/// An address with a port that nobody had.
-pub(crate) fn some_port(ip: &str) -> SocketAddr {
-    static PORT: AtomicU16 = AtomicU16::new(1);
-    let ip: IpAddr = ip.parse().unwrap();
-    SocketAddr::new(ip, PORT.fetch_add(1, Ordering::Relaxed))
-}
-
 impl Door {
-    pub(crate) async fn open(options: impl FnOnce(Builder<Network>) -> Builder<Network>) -> Self {
-        let network = Network::default();
+    pub(crate) async fn open(options: impl FnOnce(Builder<Memory>) -> Builder<Memory>) -> Self {
+        let network = network();
         let builder = options(Node::builder().transport(network.clone()));
         let (node, inbound) = within(builder.start(Knocking)).await.unwrap();
         let addr = within(node.listen("127.0.0.1:0")).await.unwrap();
@@ -101,15 +91,20 @@ impl Door {
     }
 
     /// Comes from this address, and waits until the node has made up its mind.
-    pub(crate) async fn knock(&self, ip: &str) -> (SocketAddr, DuplexStream) {
-        let from = some_port(ip);
-        let stream = within(self.network.dial_from(from, self.addr)).await;
+    pub(crate) async fn knock(&self, ip: &str) -> (SocketAddr, MemoryStream) {
+        self.knock_at(self.addr, ip).await
+    }
+
+    /// The same at another address of the node.
+    pub(crate) async fn knock_at(&self, addr: SocketAddr, ip: &str) -> (SocketAddr, MemoryStream) {
+        let ip: IpAddr = ip.parse().unwrap();
+        let stream = within(self.network.at(ip).connect(addr)).await.unwrap();
         quiet().await;
-        (from, stream.unwrap())
+        (stream.local_addr().unwrap(), stream)
     }
 
     /// One that is let in as far as the handshake.
-    pub(crate) async fn pending(&mut self, ip: &str) -> DuplexStream {
+    pub(crate) async fn pending(&mut self, ip: &str) -> MemoryStream {
         let (_, stream) = self.knock(ip).await;
         if let Some(event) = self.events.recv().now_or_never() {
             panic!("{ip}: {event:?}");
@@ -118,7 +113,7 @@ impl Door {
     }
 
     /// One that is let in.
-    pub(crate) async fn enter(&mut self, ip: &str) -> (Peer, DuplexStream) {
+    pub(crate) async fn enter(&mut self, ip: &str) -> (Peer, MemoryStream) {
         let mut stream = self.pending(ip).await;
         (self.shake(&mut stream).await, stream)
     }
@@ -135,7 +130,7 @@ impl Door {
     }
 
     /// The remote's part of a handshake that succeeds.
-    pub(crate) async fn shake(&mut self, stream: &mut DuplexStream) -> Peer {
+    pub(crate) async fn shake(&mut self, stream: &mut MemoryStream) -> Peer {
         within(stream.write_u8(COME_IN)).await.unwrap();
         match next_event(&mut self.events).await {
             Event::Connected(peer) => peer,
@@ -152,7 +147,7 @@ impl Door {
     }
 
     /// Waits until a connection has ended whose remote is gone.
-    pub(crate) async fn leave(&mut self, (peer, stream): (Peer, DuplexStream)) {
+    pub(crate) async fn leave(&mut self, (peer, stream): (Peer, MemoryStream)) {
         drop(stream);
         ending(&mut self.events, peer).await;
     }

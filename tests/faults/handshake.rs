@@ -15,10 +15,13 @@ use tokio::{
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     BoxError, ConnectError, Event, Events, HandshakeError, Inbound, Node, Peer, Protocol,
+    Transport,
+    testing::{Memory, MemoryStream},
+    transport::ByteStream,
 };
 
 use super::scene::{Bomb, SOON, Unspeakable, listen};
-use crate::common::{lines, network::Network, next_event, quiet, within};
+use crate::common::{lines, next_event, quiet, within};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
@@ -59,22 +62,22 @@ impl Moody {
         *self.act.lock().unwrap()
     }
 
-    fn agree_on_another(&self, peer: Peer) -> Framed<DuplexStream, LinesCodec> {
+    fn another(&self) -> DuplexStream {
         let (ours, theirs) = duplex(64);
         self.others.lock().unwrap().push(theirs);
-        Framed::new(ours, lines(peer))
+        ours
     }
 }
 
-impl Protocol<DuplexStream> for Moody {
-    type Io = DuplexStream;
+impl<S: ByteStream> Protocol<S> for Moody {
+    type Io = Box<dyn ByteStream>;
     type Codec = LinesCodec;
 
     async fn handshake(
         &self,
-        stream: DuplexStream,
+        stream: S,
         peer: Peer,
-    ) -> Result<Framed<DuplexStream, LinesCodec>, BoxError> {
+    ) -> Result<Framed<Self::Io, LinesCodec>, BoxError> {
         match self.act() {
             Act::Agree => {}
             Act::ErrorPanics => return Err(Unspeakable.into()),
@@ -88,23 +91,23 @@ impl Protocol<DuplexStream> for Moody {
                 // So that time goes on.
                 std::thread::yield_now();
             },
-            Act::OtherStream => return Ok(self.agree_on_another(peer)),
+            Act::OtherStream => return Ok(Framed::new(Box::new(self.another()), lines(peer))),
             Act::ShutsDown => {
                 let node = self.node.get().expect("the node").clone();
                 assert!(node.shutdown().now_or_never().is_none());
             }
         }
-        Ok(Framed::new(stream, lines(peer)))
+        Ok(Framed::new(Box::new(stream), lines(peer)))
     }
 }
 
 /// A node that listens, with room for two, and a bystander who is connected to it.
 struct Scene {
-    network: Network,
+    network: Memory,
     protocol: Moody,
     node: Node<String>,
     events: Events<String>,
-    bystander: (Peer, DuplexStream),
+    bystander: (Peer, MemoryStream),
     /// Somebody else who listens.
     there: SocketAddr,
     other: (Node<String>, Inbound<String>),
@@ -113,7 +116,7 @@ struct Scene {
 impl Scene {
     async fn new() -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let network = Network::default();
+        let network = Memory::new();
         let protocol = Moody {
             act: Arc::new(Mutex::new(Act::Agree)),
             others: Arc::default(),
@@ -126,7 +129,7 @@ impl Scene {
             ours.start(protocol.clone()).await.unwrap();
         let other: (Node<String>, Inbound<String>) = builder().start(lines).await.unwrap();
         let mut events = inbound.into_events();
-        let remote = within(network.dial(node.local_addr().unwrap()))
+        let remote = within(network.connect(node.local_addr().unwrap()))
             .await
             .unwrap();
         let Event::Connected(peer) = next_event(&mut events).await else {
@@ -147,8 +150,8 @@ impl Scene {
         *self.protocol.act.lock().unwrap() = act;
     }
 
-    async fn dials(&self) -> DuplexStream {
-        let dialled = self.network.dial(self.node.local_addr().unwrap());
+    async fn dials(&self) -> MemoryStream {
+        let dialled = self.network.connect(self.node.local_addr().unwrap());
         within(dialled).await.expect("it listens")
     }
 

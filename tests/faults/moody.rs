@@ -11,21 +11,21 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    io::{AsyncReadExt, AsyncWriteExt},
     runtime::Handle,
 };
 use tokio_util::codec::LinesCodec;
-use wattle::{Builder, Event, Events, Inbound, Node, Peer, Transport, transport::Acceptor};
+use wattle::{
+    Builder, Event, Events, Inbound, Node, Peer, Transport,
+    testing::{Memory, MemoryAcceptor, MemoryStream},
+    transport::Acceptor,
+};
 
 use super::{
     scene::{Census, Fault, SOON},
     stream::Stream,
 };
-use crate::common::{
-    lines,
-    network::{Network, NetworkAcceptor},
-    next_event, quiet, within,
-};
+use crate::common::{lines, next_event, quiet, within};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -49,7 +49,7 @@ pub(crate) enum Act {
 /// A network in memory that does what it is told until it is told otherwise.
 #[derive(Clone)]
 pub(crate) struct Moody {
-    pub(crate) network: Network,
+    pub(crate) network: Memory,
     act: Arc<Mutex<Act>>,
     streams: Census,
     /// How often it was asked to accept since others had their turn.
@@ -64,7 +64,7 @@ impl Moody {
         *self.act.lock().unwrap()
     }
 
-    fn wrap(&self, stream: DuplexStream) -> Stream {
+    fn wrap(&self, stream: MemoryStream) -> Stream {
         let fault = match self.act() {
             Act::StreamDropPanics => Fault::StreamDropPanics,
             _ => Fault::None,
@@ -102,7 +102,7 @@ impl Transport for Moody {
 }
 
 pub(crate) struct MoodyAcceptor {
-    inner: NetworkAcceptor,
+    inner: MemoryAcceptor,
     transport: Moody,
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Scene {
     pub(crate) transport: Moody,
     pub(crate) node: Node<String>,
     pub(crate) events: Events<String>,
-    pub(crate) bystander: (Peer, DuplexStream),
+    pub(crate) bystander: (Peer, MemoryStream),
 }
 
 impl Scene {
@@ -159,7 +159,7 @@ impl Scene {
 
     pub(crate) async fn with(options: fn(Builder<Moody>) -> Builder<Moody>) -> Self {
         let transport = Moody {
-            network: Network::default(),
+            network: Memory::new(),
             act: Arc::new(Mutex::new(Act::Work)),
             streams: Census::default(),
             asked: Arc::default(),
@@ -235,11 +235,13 @@ impl Scene {
 
 /// Somebody without a node connects.
 pub(crate) async fn visit(
-    network: &Network,
+    network: &Memory,
     addr: SocketAddr,
     events: &mut Events<String>,
-) -> (Peer, DuplexStream) {
-    let remote = within(network.dial(addr)).await.expect("somebody listens");
+) -> (Peer, MemoryStream) {
+    let remote = within(network.connect(addr))
+        .await
+        .expect("somebody listens");
     match next_event(events).await {
         Event::Connected(peer) => (peer, remote),
         other => panic!("{other:?}"),
@@ -247,7 +249,7 @@ pub(crate) async fn visit(
 }
 
 /// A node of the same network, to be dialled.
-pub(crate) async fn other(network: &Network) -> (Node<String>, Inbound<String>) {
+pub(crate) async fn other(network: &Memory) -> (Node<String>, Inbound<String>) {
     let builder = Node::builder().transport(network.clone()).listen(ANY);
     let codec = |_| LinesCodec::new_with_max_length(64);
     within(builder.start(codec)).await.unwrap()

@@ -6,22 +6,22 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
-use wattle::{Initiator, Reason, Timeout};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use wattle::{Initiator, Reason, Timeout, transport::ByteStream};
 
 use super::scene::{Counted, Fault, Scene};
 use crate::common::within;
 
 pub(crate) struct Stream {
-    inner: DuplexStream,
+    inner: Box<dyn ByteStream>,
     fault: Fault,
     _self: Counted,
 }
 
 impl Stream {
-    pub(crate) fn new(inner: DuplexStream, fault: Fault, counted: Counted) -> Self {
+    pub(crate) fn new(inner: impl ByteStream, fault: Fault, counted: Counted) -> Self {
         Self {
-            inner,
+            inner: Box::new(inner),
             fault,
             _self: counted,
         }

@@ -6,8 +6,10 @@ use futures::{
     FutureExt,
     future::{Either, select},
 };
-use tokio::{io::DuplexStream, task::yield_now};
-use wattle::{ConnectError, Event, ListenError, Node, Refusal, StartError};
+use tokio::task::yield_now;
+use wattle::{
+    ConnectError, Event, ListenError, Node, Refusal, StartError, Transport, testing::MemoryStream,
+};
 
 use super::{
     moody::{ANY, Act, Moody, Scene, other, visit},
@@ -159,8 +161,8 @@ async fn an_acceptor_that_fails_for_ever_is_asked_now_and_then() {
     drop(visitor);
 }
 
-async fn network_dials(scene: &Scene) -> DuplexStream {
-    let dialled = within(scene.transport.network.dial(scene.addr())).await;
+async fn network_dials(scene: &Scene) -> MemoryStream {
+    let dialled = within(scene.transport.network.connect(scene.addr())).await;
     dialled.expect("somebody listens")
 }
 
@@ -218,7 +220,7 @@ async fn a_stream_that_panics_when_it_is_refused_does_not_end_the_listening() {
     let (network, addr) = (scene.transport.network.clone(), scene.addr());
     let second = visit(&network, addr, &mut scene.events).await;
     scene.will(Act::StreamDropPanics);
-    let refused = within(network.dial(addr)).await.unwrap();
+    let refused = within(network.connect(addr)).await.unwrap();
     match next_event(&mut scene.events).await {
         Event::Refused(_, Refusal::Limit(_)) => drop(refused),
         other => panic!("{other:?}"),

@@ -8,19 +8,17 @@ use std::{
 
 use bytes::BytesMut;
 use futures::stream::StreamExt;
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio_util::codec::{Decoder, Encoder, Framed};
 use tracing::Level;
 use wattle::{
     BoxError, ConnectError, Event, Node, Peer, Protocol, Side, Transport,
+    testing::Memory,
     transport::{Acceptor, ByteStream},
 };
 
 use crate::{
-    common::{
-        ending, in_memory, join, network::Network, next_event, quiet, shut_down, start_lines,
-        wind_up, within,
-    },
+    common::{ending, in_memory, join, next_event, quiet, shut_down, start_lines, wind_up, within},
     told::{life_of, log, named, span_of, told_by},
 };
 
@@ -131,7 +129,8 @@ async fn a_failed_handshake_is_told_with_the_words_of_the_remote_escaped() {
         ("hostile greeting", false),
         ("hostile greeting, panic", true),
     ] {
-        let network = Network::default();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let network = Memory::new();
         let builder = named(name, Node::builder().transport(network.clone()));
         let protocol = Complaining {
             handshake: true,
@@ -139,17 +138,19 @@ async fn a_failed_handshake_is_told_with_the_words_of_the_remote_escaped() {
         };
         let started = builder.start::<_, String>(protocol).await;
         let (node, inbound) = started.unwrap();
-        let addr = node.listen("127.0.0.1:0").await.unwrap();
+        let addr = node.listen(any).await.unwrap();
         let mut events = inbound.into_events();
 
-        let mut remote = within(network.dial(addr)).await.unwrap();
+        let mut remote = within(network.connect(addr)).await.unwrap();
         remote.write_all(HOSTILE.as_bytes()).await.unwrap();
         let Event::HandshakeFailed(accepted, error) = next_event(&mut events).await else {
             panic!("the handshake of an incoming connection fails");
         };
-        let (ours, mut remote) = duplex(1024);
+        let mut listener = network.bind(any).await.unwrap();
+        let ours = network.connect(listener.local_addr().unwrap()).await;
+        let (mut remote, _) = within(listener.accept()).await.unwrap();
         remote.write_all(HOSTILE.as_bytes()).await.unwrap();
-        let adopted = within(node.adopt(ours, addr, Side::Dialer)).await;
+        let adopted = within(node.adopt(ours.unwrap(), addr, Side::Dialer)).await;
         let Err(ConnectError::Handshake { peer: dialled, .. }) = adopted.map_err(|e| e.error)
         else {
             panic!("the handshake of our own connection fails");

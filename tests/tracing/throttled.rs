@@ -8,13 +8,10 @@ use tokio::{
     time::{advance, sleep},
 };
 use tracing::Level;
-use wattle::{Event, HandshakeError, IpNet, WhenFull};
+use wattle::{Event, HandshakeError, IpNet, Node, Transport, WhenFull, testing::Memory};
 
 use crate::{
-    common::{
-        Silent, ending, in_memory, join, network::Network, next_event, quiet, shut_down,
-        start_lines, within,
-    },
+    common::{Silent, ending, in_memory, join, next_event, quiet, shut_down, start_lines, within},
     told::{life_of, named, told_by},
 };
 
@@ -23,8 +20,8 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn a_flood_that_is_refused_is_a_line_per_second_and_kind() {
     const FLOOD: usize = 1000;
-    let network = Network::default();
-    let builder = named("flood", wattle::Node::builder().transport(network.clone()));
+    let network = Memory::new();
+    let builder = named("flood", Node::builder().transport(network.clone()));
     let everyone: IpNet = "0.0.0.0/0".parse().unwrap();
     let builder = builder.ban(everyone, None).filter(|_| panic!("\n\x1b[2J"));
     let (node, inbound) = start_lines(builder).await;
@@ -32,7 +29,7 @@ async fn a_flood_that_is_refused_is_a_line_per_second_and_kind() {
     let mut events = inbound.into_events();
     let mut flood = async || {
         for _ in 0..FLOOD {
-            drop(within(network.dial(addr)).await.unwrap());
+            drop(within(network.connect(addr)).await.unwrap());
             let event = next_event(&mut events).await;
             assert!(matches!(event, Event::Refused(..)), "{event:?}");
         }
@@ -64,11 +61,8 @@ async fn a_flood_that_is_refused_is_a_line_per_second_and_kind() {
 
 #[tokio::test(start_paused = true)]
 async fn handshakes_that_fail_are_a_line_per_second_for_each_side() {
-    let network = Network::default();
-    let builder = named(
-        "handshakes",
-        wattle::Node::builder().transport(network.clone()),
-    );
+    let network = Memory::new();
+    let builder = named("handshakes", Node::builder().transport(network.clone()));
     let builder = builder.handshake_timeout(SECOND);
     let started = builder.start::<_, String>(Silent).await;
     let (node, inbound) = started.unwrap();
@@ -77,7 +71,7 @@ async fn handshakes_that_fail_are_a_line_per_second_for_each_side() {
     for _ in 0..2 {
         let mut remotes = Vec::new();
         for _ in 0..10 {
-            let mut remote = within(network.dial(addr)).await.unwrap();
+            let mut remote = within(network.connect(addr)).await.unwrap();
             remote.write_all(b"ignored").await.unwrap();
             remotes.push(remote);
         }
@@ -101,16 +95,13 @@ async fn handshakes_that_fail_are_a_line_per_second_for_each_side() {
 
 #[tokio::test(start_paused = true)]
 async fn those_that_are_ignored_are_not_told_at_all() {
-    let network = Network::default();
-    let builder = named(
-        "ignored",
-        wattle::Node::builder().transport(network.clone()),
-    );
+    let network = Memory::new();
+    let builder = named("ignored", Node::builder().transport(network.clone()));
     let (node, _inbound) = start_lines(builder).await;
     let mut incomings = node.listen_incoming("127.0.0.1:0").await.unwrap();
     let addr = incomings.local_addr();
     for _ in 0..3 {
-        drop(within(network.dial(addr)).await.unwrap());
+        drop(within(network.connect(addr)).await.unwrap());
         within(incomings.recv()).await.unwrap().ignore();
     }
     shut_down(&node).await;
