@@ -5,11 +5,11 @@ mod door;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use common::{black_hole, lines, next_event, polled, soon, wind_up, within};
+use common::{black_hole, lines, polled, soon, wind_up, within};
 use door::Door;
 use wattle::{
     AcceptRate, Builder, ConnectError, Event, Inbound, InvalidOption, Limit, Limits, Node, Refusal,
-    Side, Transport,
+    Side, Transport, testing::expect_next_event,
 };
 
 /// Each limit, by what reaches it: who comes before, whether they stay pending, and who is refused.
@@ -299,8 +299,7 @@ async fn a_flood_of_incoming_connections_does_not_stop_our_dialling() {
     let remote = neighbour.shake().await;
     let peer = soon("the dialling", second).await.unwrap();
     assert_eq!(peer.side(), Side::Dialer);
-    let event = next_event(&mut door.events).await;
-    assert!(matches!(event, Event::Connected(who) if who == peer));
+    expect_next_event!(door.events, Event::Connected(who) if *who == peer);
     drop((dialling, flood));
     for _ in 0..6 {
         door.failure().await;
@@ -324,9 +323,9 @@ async fn limits_by_address_and_of_incoming_ones_are_not_about_our_own() {
         let ours = within(network.connect(neighbour.addr())).await.unwrap();
         let from = ours.local_addr().unwrap();
         remotes.push(neighbour.shake().await);
-        let peer = within(door.node.adopt(ours, from, Side::Listener)).await;
-        let event = next_event(&mut door.events).await;
-        assert!(matches!(event, Event::Connected(who) if who == peer.unwrap()));
+        let adopted = within(door.node.adopt(ours, from, Side::Listener)).await;
+        let peer = adopted.unwrap();
+        expect_next_event!(door.events, Event::Connected(who) if *who == peer);
     }
     let guest = door.enter("10.0.0.1").await;
     assert!(matches!(

@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use common::{lines, next_event, quiet, shut_down, within};
+use common::{lines, quiet, shut_down, within};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use wattle::{
     Event, Inbound, Node, Refusal, Transport,
-    testing::{Memory, MemoryAcceptor, MemoryStream},
+    testing::{Memory, MemoryAcceptor, MemoryStream, Recorded, expect_next_event},
     transport::Acceptor,
 };
 
@@ -138,14 +138,10 @@ async fn a_stream_that_panics_when_it_is_closed_is_refused_as_any() {
     let builder = Node::builder().transport(Cursed(network.clone()));
     let builder = builder.max_connections(1).filter(|addr| addr.ip() != WORSE);
     let (node, inbound): (Node<String>, Inbound<String>) = builder.start(lines).await.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.listen("127.0.0.1:0").await.unwrap();
     let _cursed = within(network.at(WORSE).connect(addr)).await.unwrap();
-    let event = next_event(&mut events).await;
-    assert!(
-        matches!(event, Event::Refused(_, Refusal::Filtered)),
-        "{event:?}"
-    );
+    expect_next_event!(events, Event::Refused(_, Refusal::Filtered));
 
     let mut incomings = node.listen_incoming("127.0.0.1:0").await.unwrap();
     assert!(node.admission().remove_filter());
@@ -159,15 +155,11 @@ async fn a_stream_that_panics_when_it_is_closed_is_refused_as_any() {
             continue;
         }
         incoming.refuse();
-        let event = next_event(&mut events).await;
-        assert!(
-            matches!(event, Event::Refused(_, Refusal::Declined)),
-            "{event:?}"
-        );
+        expect_next_event!(events, Event::Refused(_, Refusal::Declined));
     }
     assert_eq!(node.stats().refused.ignored, 1);
     let stream = within(network.connect(addr)).await.unwrap();
-    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    expect_next_event!(events, Event::Connected(_));
     drop(stream);
     shut_down(&node).await;
 }

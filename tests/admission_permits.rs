@@ -6,7 +6,7 @@ mod door;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{MANY_POLLS, adopt, black_hole, ending, in_memory, next_event, polled, within};
+use common::{MANY_POLLS, adopt, black_hole, ending, in_memory, polled, within};
 use door::{Door, GO, Knocking, PANIC};
 use tokio::{
     io::{AsyncWriteExt, duplex},
@@ -14,7 +14,8 @@ use tokio::{
 };
 use wattle::{
     Builder, ConnectError, Event, HandshakeError, IpNet, Limit, Node, Peer, Refusal, Side,
-    Transport, testing::MemoryStream,
+    Transport,
+    testing::{MemoryStream, Recorded, eventually, expect_next_event},
 };
 
 const SOON: Duration = Duration::from_secs(3);
@@ -124,8 +125,7 @@ async fn dialling_that_comes_to_nothing_leaves_its_room() {
     let connect = within(door.node.connect(neighbour.addr()));
     let (connected, remote) = tokio::join!(connect, neighbour.shake());
     let peer = connected.unwrap();
-    let event = next_event(&mut door.events).await;
-    assert!(matches!(event, Event::Connected(who) if who == peer));
+    expect_next_event!(door.events, Event::Connected(who) if *who == peer);
     door.assert_taken().await;
     door.leave((peer, remote)).await;
     door.assert_free().await;
@@ -248,9 +248,7 @@ async fn a_caller_that_goes_away_at_any_time_leaves_no_permit_behind() {
             break;
         }
     }
-    while !node.peers().is_empty() {
-        common::quiet().await;
-    }
+    eventually(&node, || node.peers().is_empty()).await;
     let (ours, theirs) = duplex(64);
     adopt(&node, ours).await;
     drop(theirs);
@@ -262,22 +260,17 @@ async fn a_caller_that_goes_away_at_any_time_leaves_no_permit_behind() {
 async fn there_is_room_by_the_time_that_the_program_is_told() {
     let builder = room_for_one(Node::builder());
     let (node, inbound) = within(builder.start::<_, String>(Knocking)).await.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = within(node.listen("127.0.0.1:0")).await.unwrap();
     let mut incomings = within(node.listen_incoming("127.0.0.1:0")).await.unwrap();
     for _ in 0..200 {
         let mut stream = within(TcpStream::connect(addr)).await.unwrap();
         stream.write_u8(GO).await.unwrap();
-        let event = next_event(&mut events).await;
-        assert!(matches!(event, Event::HandshakeFailed(..)), "{event:?}");
+        expect_next_event!(events, Event::HandshakeFailed(..));
 
         let asking = within(TcpStream::connect(incomings.local_addr())).await;
         within(incomings.recv()).await.unwrap().refuse();
-        let event = next_event(&mut events).await;
-        assert!(
-            matches!(event, Event::Refused(_, Refusal::Declined)),
-            "{event:?}"
-        );
+        expect_next_event!(events, Event::Refused(_, Refusal::Declined));
         drop((stream, asking));
     }
     common::shut_down(&node).await;

@@ -20,7 +20,10 @@ use tokio::{
     net::{TcpSocket, TcpStream},
     time::{advance, sleep},
 };
-use wattle::{AcceptRate, Builder, Event, Inbound, IpNet, Limit, Node, Refusal, Refused};
+use wattle::{
+    AcceptRate, Builder, Event, Inbound, IpNet, Limit, Node, Refusal, Refused,
+    testing::{Recorded, expect_next_event},
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -89,10 +92,7 @@ async fn a_ban_leaves_alone_who_is_there_and_whom_we_dial() {
     let (connected, remote) = tokio::join!(connect, neighbour.shake());
     let peer = connected.unwrap();
     assert_eq!(door.node.peers().len(), 2);
-    assert!(matches!(
-        next_event(&mut door.events).await,
-        Event::Connected(_)
-    ));
+    expect_next_event!(door.events, Event::Connected(_));
     door.leave((peer, remote)).await;
     assert_eq!(door.refused("10.0.0.1").await, Refusal::Banned);
     let v6 = door.enter("2001:db8::1").await;
@@ -378,21 +378,19 @@ async fn over_a_socket_of_both_families_ipv4_is_ipv4() {
         common::skipped("no IPv6 on this host");
         return;
     };
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = (ip("127.0.0.1"), node.local_addr().unwrap().port());
     let Ok(first) = within(TcpStream::connect(addr)).await else {
         common::skipped("a socket for IPv6 is not one for IPv4 on this host");
         return;
     };
-    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    expect_next_event!(events, Event::Connected(_));
     node.admission().ban(net("127.0.0.0/8"), None);
     let second = within(TcpStream::connect(addr)).await.unwrap();
-    match next_event(&mut events).await {
-        Event::Refused(from, Refusal::Banned) => {
-            assert_eq!(from.port(), second.local_addr().unwrap().port());
-        }
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(
+        events,
+        Event::Refused(from, Refusal::Banned) if from.port() == second.local_addr().unwrap().port()
+    );
     drop((first, second));
     common::shut_down(&node).await;
 }

@@ -5,9 +5,7 @@ mod common;
 use std::{collections::BTreeSet, error::Error, fmt, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use common::{
-    Failing, Memory, adopt, adopting, ending, finish_events, in_memory, join, next_event,
-};
+use common::{Failing, Memory, adopt, adopting, ending, finish_events, in_memory, join};
 use common::{shut_down, within};
 use socket2::SockRef;
 use tokio::{
@@ -16,8 +14,8 @@ use tokio::{
 };
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec};
 use wattle::{
-    Builder, Disconnect, Ended, Event, Events, Initiator, Node, Peer, Reason, Timeout, Transport,
-    WhenFull,
+    Builder, Disconnect, Ended, Event, Initiator, Node, Peer, Reason, Timeout, Transport, WhenFull,
+    testing::{Recorded, expect_next_event},
 };
 
 /// For deadlines with which nothing competes.
@@ -71,14 +69,14 @@ impl Encoder<Bytes> for Moody {
 /// A node with a single peer.
 struct Pair<Remote> {
     node: Node<Bytes>,
-    events: Events<BytesMut>,
+    events: Recorded<BytesMut>,
     peer: Peer,
     remote: Remote,
 }
 
-async fn start<T: Transport>(builder: Builder<T>) -> (Node<Bytes>, Events<BytesMut>) {
+async fn start<T: Transport>(builder: Builder<T>) -> (Node<Bytes>, Recorded<BytesMut>) {
     let (node, inbound) = builder.start(|_| Moody::default()).await.unwrap();
-    (node, inbound.into_events())
+    (node, Recorded::new(inbound))
 }
 
 async fn over_tcp() -> Pair<TcpStream> {
@@ -86,9 +84,7 @@ async fn over_tcp() -> Pair<TcpStream> {
     let remote = within(TcpStream::connect(node.local_addr().unwrap()))
         .await
         .unwrap();
-    let Event::Connected(peer) = next_event(&mut events).await else {
-        panic!("the first event should be `Connected`");
-    };
+    let peer = expect_next_event!(events, Event::Connected(peer) => peer);
     Pair {
         node,
         events,
@@ -166,10 +162,7 @@ async fn end_of_stream() -> Disconnect {
         .await
         .unwrap();
     within(pair.remote.shutdown()).await.unwrap();
-    assert!(matches!(
-        next_event(&mut pair.events).await,
-        Event::Message(..)
-    ));
+    expect_next_event!(pair.events, Event::Message(..));
     pair.ending().await
 }
 
@@ -195,10 +188,7 @@ async fn reset_inside_frame() -> Disconnect {
     within(pair.remote.write_all(b"\0\0\0\x02hi\0\0"))
         .await
         .unwrap();
-    assert!(matches!(
-        next_event(&mut pair.events).await,
-        Event::Message(..)
-    ));
+    expect_next_event!(pair.events, Event::Message(..));
     SockRef::from(&pair.remote)
         .set_linger(Some(Duration::ZERO))
         .unwrap();

@@ -15,6 +15,7 @@ use tokio::{
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     BoxError, Event, HandshakeError, Initiator, Limit, Node, Peer, Protocol, Reason, Refusal, Side,
+    testing::{Recorded, expect_next_event},
 };
 
 /// Follows the events, and knows at any time what may come next.
@@ -178,14 +179,10 @@ async fn a_turn_that_was_begun_as_messages_goes_on_as_events() {
         within(inbound.recv()).await,
         Some(("taken".to_owned(), peer))
     );
-    let mut events = inbound.into_events();
-    let Event::Message(message, _) = next_event(&mut events).await else {
-        panic!("a message was left");
-    };
+    let mut events = Recorded::new(inbound);
+    let message = expect_next_event!(events, Event::Message(message, _) => message);
     assert_eq!(message, "left");
-    let Event::Disconnected(who, disconnect) = next_event(&mut events).await else {
-        panic!("the end was left");
-    };
+    let (who, disconnect) = expect_next_event!(events, Event::Disconnected(who, why) => (who, why));
     assert_eq!((who, disconnect.initiator), (peer, Initiator::Remote));
     finish_events(&node, events).await;
 }
@@ -194,31 +191,27 @@ async fn a_turn_that_was_begun_as_messages_goes_on_as_events() {
 async fn a_refused_connection_is_an_event_and_closed_at_once() {
     let one = Node::builder().max_connections(1).max_pending(1);
     let (node, inbound) = start_lines(one.listen("127.0.0.1:0")).await;
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.local_addr().unwrap();
     let first = within(TcpStream::connect(addr)).await.unwrap();
-    let Event::Connected(peer) = next_event(&mut events).await else {
-        panic!("the first should be let in");
-    };
+    let peer = expect_next_event!(events, Event::Connected(peer) => peer);
     assert_eq!(
         (peer.addr(), peer.side()),
         (first.local_addr().unwrap(), Side::Listener)
     );
     for _ in 0..3 {
         let mut refused = within(TcpStream::connect(addr)).await.unwrap();
-        let Event::Refused(who, limit) = next_event(&mut events).await else {
-            panic!("the next should be refused");
-        };
+        let (who, limit) = expect_next_event!(events, Event::Refused(who, limit) => (who, limit));
         assert_eq!(who, refused.local_addr().unwrap());
         assert_eq!(limit, Refusal::Limit(Limit::Connections(1)));
         assert_eq!(within(refused.read(&mut [0])).await.unwrap(), 0);
     }
     assert_eq!(node.stats().refused.max_connections, 3);
     drop(first);
-    assert!(matches!(next_event(&mut events).await, Event::Disconnected(who, _) if who == peer));
+    expect_next_event!(events, Event::Disconnected(who, _) if *who == peer);
     // Whoever has seen the end can rely on there being room again.
     let second = within(TcpStream::connect(addr)).await.unwrap();
-    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    expect_next_event!(events, Event::Connected(_));
     drop(second);
     finish_events(&node, events).await;
 }
@@ -227,10 +220,10 @@ async fn a_refused_connection_is_an_event_and_closed_at_once() {
 async fn a_flood_of_refused_connections_does_not_hold_up_the_messages() {
     let one = Node::builder().max_connections(1).max_pending(1);
     let (node, inbound) = start_lines(one.listen("127.0.0.1:0")).await;
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.local_addr().unwrap();
     let mut first = within(TcpStream::connect(addr)).await.unwrap();
-    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    expect_next_event!(events, Event::Connected(_));
     // The flood is ahead of the reader all the time.
     for _ in 0..20 {
         visit(addr, 0).await;
@@ -286,7 +279,7 @@ impl Protocol for Unwilling {
 async fn a_handshake_that_fails_is_an_event_of_who_was_dialled_and_an_error_of_who_dialled() {
     let start = Node::builder().listen("127.0.0.1:0").start(Unwilling);
     let (node, inbound): (Node<String>, _) = start.await.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let mut remote = within(TcpStream::connect(node.local_addr().unwrap()))
         .await
         .unwrap();
@@ -309,10 +302,7 @@ async fn a_handshake_that_fails_is_an_event_of_who_was_dialled_and_an_error_of_w
         error.to_string().contains("no business with 127.0.0.1"),
         "{error}"
     );
-    assert!(matches!(
-        next_event(&mut events).await,
-        Event::HandshakeFailed(..)
-    ));
+    expect_next_event!(events, Event::HandshakeFailed(..));
     assert_eq!(node.stats().handshakes_failed, 2);
     assert_eq!(node.stats().connected, 0);
     finish_events(&node, events).await;
@@ -325,21 +315,20 @@ async fn a_handshake_that_fails_is_an_event_of_who_was_dialled_and_an_error_of_w
 async fn the_end_of_the_remotes_side_is_an_event_in_half_open_mode_only() {
     for half_open in [false, true] {
         let (node, inbound) = start_lines(in_memory().allow_half_open(half_open)).await;
-        let mut events = inbound.into_events();
+        let mut events = Recorded::new(inbound);
         let (peer, mut remote) = join(&node, 64).await;
         within(remote.write_all(b"last\n")).await.unwrap();
         within(remote.shutdown()).await.unwrap();
-        assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
-        assert!(matches!(next_event(&mut events).await, Event::Message(..)));
+        expect_next_event!(events, Event::Connected(_));
+        expect_next_event!(events, Event::Message(..));
         if half_open {
-            assert!(matches!(next_event(&mut events).await, Event::ReadClosed(p) if p == peer));
+            expect_next_event!(events, Event::ReadClosed(p) if *p == peer);
             quiet().await;
             assert_eq!(node.peers(), [peer]);
             within(node.disconnect(peer)).await.unwrap();
         }
-        let Event::Disconnected(who, disconnect) = next_event(&mut events).await else {
-            panic!("nothing else should come before the end");
-        };
+        let (who, disconnect) =
+            expect_next_event!(events, Event::Disconnected(who, why) => (who, why));
         assert_eq!(who, peer);
         assert_eq!(matches!(disconnect.reason, Reason::EndOfStream), !half_open);
         finish_events(&node, events).await;

@@ -5,28 +5,27 @@ mod common;
 
 use std::{io::ErrorKind, time::Duration};
 
-use common::{ending, finish_events, lines, next_event, within};
+use common::{ending, finish_events, lines, within};
 use futures::SinkExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use wattle::{
-    Builder, Event, Events, Node, Peer, Reason, Timeout, Transport, WhenFull, testing::Memory,
+    Builder, Event, Node, Peer, Reason, Timeout, Transport, WhenFull,
+    testing::{Memory, Recorded, expect_next_event},
 };
 
 /// For deadlines with which nothing competes.
 const SOON: Duration = Duration::from_millis(50);
 
-async fn connected(builder: Builder) -> (Node<String>, Events<String>, Peer, TcpStream) {
+async fn connected(builder: Builder) -> (Node<String>, Recorded<String>, Peer, TcpStream) {
     let builder = builder.listen("127.0.0.1:0");
     let (node, inbound) = within(builder.start(lines)).await.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.local_addr().unwrap();
     let remote = within(TcpStream::connect(addr)).await.unwrap();
-    let Event::Connected(peer) = next_event(&mut events).await else {
-        panic!("the first event should be `Connected`");
-    };
+    let peer = expect_next_event!(events, Event::Connected(peer) => peer);
     (node, events, peer, remote)
 }
 
@@ -73,12 +72,10 @@ async fn a_remote_in_memory_that_takes_nothing_is_reset() {
         .listen("10.0.0.1:0");
     let started = within(builder.write_timeout(SOON).start(lines)).await;
     let (node, inbound) = started.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.local_addr().unwrap();
     let mut remote = within(memory.connect(addr)).await.unwrap();
-    let Event::Connected(peer) = next_event(&mut events).await else {
-        panic!("the first event should be `Connected`");
-    };
+    let peer = expect_next_event!(events, Event::Connected(peer) => peer);
     let large = "x".repeat(1 << 20);
     within(node.send_to(large, peer)).await.unwrap();
     let ended = ending(&mut events, peer).await;

@@ -19,7 +19,7 @@ use tokio::{
 use wattle::{
     Builder, Event, Inbound, Incoming, Incomings, Limit, ListenError, Node, Refusal, Side,
     Transport,
-    testing::{Memory, MemoryStream},
+    testing::{Memory, MemoryStream, expect_next_event},
 };
 
 /// How many undecided connections wait for the program.
@@ -60,10 +60,8 @@ impl Desk {
     }
 
     async fn assert_declined(&mut self, from: SocketAddr) {
-        match next_event(&mut self.door.events).await {
-            Event::Refused(addr, Refusal::Declined) => assert_eq!(addr, from),
-            other => panic!("{other:?}"),
-        }
+        let at = expect_next_event!(self.door.events, Event::Refused(at, Refusal::Declined) => at);
+        assert_eq!(at, from);
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -100,18 +98,13 @@ async fn one_that_is_accepted_shakes_hands_and_is_told_by_the_name_it_was_given(
     desk.assert_no_event();
     let peer = incoming.accept();
     assert_eq!((peer.addr(), peer.side()), (from, Side::Listener));
-    let connected = next_event(&mut desk.door.events).await;
-    assert!(matches!(connected, Event::Connected(who) if who == peer));
-    match next_event(&mut desk.door.events).await {
-        Event::Message(text, who) => assert_eq!((text.as_str(), who), ("hi", peer)),
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(desk.door.events, Event::Connected(who) if *who == peer);
+    expect_next_event!(desk.door.events, Event::Message(hi, who) if hi == "hi" && *who == peer);
 
     let (incoming, mut other) = desk.next("10.0.0.1").await;
     let unlucky = incoming.accept();
     other.write_u8(GO).await.unwrap();
-    let failed = next_event(&mut desk.door.events).await;
-    assert!(matches!(failed, Event::HandshakeFailed(who, _) if who == unlucky));
+    expect_next_event!(desk.door.events, Event::HandshakeFailed(who, _) if *who == unlucky);
     assert_eq!(desk.counts(), (0, 0));
     drop(stream);
     desk.door.shut().await;
@@ -162,21 +155,16 @@ async fn who_may_not_come_in_does_not_come_up() {
         ("10.0.0.2", Refusal::Filtered),
     ] {
         let (_, stream) = desk.knock(from).await;
-        match next_event(&mut desk.door.events).await {
-            Event::Refused(_, refusal) => assert_eq!(refusal, expected),
-            other => panic!("{other:?}"),
-        }
+        expect_next_event!(desk.door.events, Event::Refused(_, refusal) if *refusal == expected);
         assert_closed(stream).await;
     }
     // One that is undecided is pending.
     let (undecided, first) = desk.next("10.0.0.3").await;
     let (_, second) = desk.knock("10.0.0.3").await;
-    match next_event(&mut desk.door.events).await {
-        Event::Refused(_, refusal) => {
-            assert_eq!(refusal, Refusal::Limit(Limit::PendingPerIp(1)));
-        }
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(
+        desk.door.events,
+        Event::Refused(_, refusal) if *refusal == Refusal::Limit(Limit::PendingPerIp(1))
+    );
     assert_closed(second).await;
     assert!(desk.incomings.recv().now_or_never().is_none());
     undecided.ignore();
@@ -193,10 +181,8 @@ async fn those_that_are_hoarded_are_as_many_as_may_be_pending() {
         hoard.push(desk.next("10.0.0.1").await);
     }
     let (_, refused) = desk.knock("10.0.0.1").await;
-    match next_event(&mut desk.door.events).await {
-        Event::Refused(_, refusal) => assert_eq!(refusal, Refusal::Limit(Limit::Pending(3))),
-        other => panic!("{other:?}"),
-    }
+    let why = expect_next_event!(desk.door.events, Event::Refused(_, why) => why);
+    assert_eq!(why, Refusal::Limit(Limit::Pending(3)));
     assert_closed(refused).await;
     let (incoming, _stream) = hoard.pop().unwrap();
     incoming.ignore();
@@ -300,10 +286,7 @@ async fn dropping_the_stream_stops_the_listening_and_refuses_those_that_wait() {
     } = desk;
     drop(incomings);
     assert_eq!(door.node.local_addrs(), [door.addr], "at once");
-    match next_event(&mut door.events).await {
-        Event::Refused(from, Refusal::Declined) => assert_eq!(from, waiting),
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(door.events, Event::Refused(from, Refusal::Declined) if *from == waiting);
     assert_closed(stream).await;
     assert!(door.network.connect(addr).await.is_err());
     // The other door is still open, and there is room.

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use common::{Silent, lines, listening, next_event, wind_up, within};
+use common::{Silent, lines, listening, wind_up, within};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 use wattle::{
-    Event, Inbound, Limit, ListenError, Node, Refusal, StartError, Transport, testing::Memory,
+    Event, Inbound, Limit, ListenError, Node, Refusal, StartError, Transport,
+    testing::{Memory, Recorded, expect_next_event},
     transport::Tcp,
 };
 
@@ -148,29 +149,22 @@ async fn who_comes_beyond_the_limit_is_refused_closed_and_counted() {
     let (node, mut inbound) = listening(Node::builder().max_connections(1)).await;
     let addr = node.local_addr().unwrap();
     let first = assert_heard(addr, &mut inbound).await;
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
 
     for round in 1..=3 {
         let remote = TcpStream::connect(addr).await.unwrap();
         let from = remote.local_addr().unwrap();
-        match next_event(&mut events).await {
-            Event::Refused(addr, limit) => {
-                assert_eq!((addr, limit), (from, Refusal::Limit(Limit::Connections(1))));
-            }
-            other => panic!("{other:?}"),
-        }
+        let (at, limit) = expect_next_event!(events, Event::Refused(at, why) => (at, why));
+        assert_eq!((at, limit), (from, Refusal::Limit(Limit::Connections(1))));
         assert_closed(remote).await;
         let refused = node.stats().refused;
         assert_eq!((refused.max_connections, refused.max_pending), (round, 0));
     }
     drop(first);
-    assert!(matches!(
-        next_event(&mut events).await,
-        Event::Disconnected(..)
-    ));
+    expect_next_event!(events, Event::Disconnected(..));
     // Its room is free by the time of the event.
     let remote = TcpStream::connect(addr).await.unwrap();
-    assert!(matches!(next_event(&mut events).await, Event::Connected(_)));
+    expect_next_event!(events, Event::Connected(_));
     drop(remote);
     assert!(within(node.shutdown()).await.is_clean());
 }
@@ -184,7 +178,7 @@ async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
         .max_pending(2)
         .handshake_timeout(Duration::from_secs(3));
     let (node, inbound): Started = builder.start(Silent).await.unwrap();
-    let mut events = inbound.into_events();
+    let mut events = Recorded::new(inbound);
     let addr = node.local_addr().unwrap();
 
     let _pending = [
@@ -192,16 +186,13 @@ async fn who_comes_while_too_many_shake_hands_is_refused_closed_and_counted() {
         network.connect(addr).await.unwrap(),
     ];
     let mut third = network.connect(addr).await.unwrap();
-    match next_event(&mut events).await {
-        Event::Refused(_, limit) => assert_eq!(limit, Refusal::Limit(Limit::Pending(2))),
-        other => panic!("{other:?}"),
-    }
+    let limit = expect_next_event!(events, Event::Refused(_, why) => why);
+    assert_eq!(limit, Refusal::Limit(Limit::Pending(2)));
     assert_eq!(within(third.read(&mut [0])).await.unwrap(), 0);
     let refused = node.stats().refused;
     assert_eq!((refused.max_connections, refused.max_pending), (0, 1));
     for _ in 0..2 {
-        let event = next_event(&mut events).await;
-        assert!(matches!(event, Event::HandshakeFailed(..)), "{event:?}");
+        expect_next_event!(events, Event::HandshakeFailed(..));
     }
     assert!(within(node.shutdown()).await.is_clean());
 }

@@ -17,7 +17,7 @@ use tokio::{
 };
 use wattle::{
     ConnectError, Disconnect, Event, Inbound, Initiator, Node, NodeShutDown, NotSent, Peer, Reason,
-    Transport,
+    Transport, testing::eventually,
 };
 
 type Started = (Node<String>, Inbound<String>);
@@ -221,12 +221,7 @@ async fn what_was_decoded_before_is_still_yielded() {
     let (one, peer) = within(inbound.recv()).await.unwrap();
     assert_eq!(one, "one");
     within(remote.write_all(b"two\nthree\n")).await.unwrap();
-    within(async {
-        while node.peer_stats(peer).unwrap().messages_in < 3 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    eventually(&node, || node.peer_stats(peer).unwrap().messages_in == 3).await;
     drop(remote);
     assert!(within(node.shutdown()).await.is_clean());
     assert_eq!(within(inbound.recv()).await.unwrap().0, "two");

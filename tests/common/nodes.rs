@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{Either, select};
+use futures::{
+    future::{Either, select},
+    stream::{Stream, StreamExt},
+};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex},
     task::yield_now,
@@ -20,8 +23,7 @@ use tokio::{
 };
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
-    BoxError, Builder, Disconnect, Event, Events, Inbound, Node, Peer, Protocol, Side, Transport,
-    testing,
+    BoxError, Builder, Disconnect, Event, Inbound, Node, Peer, Protocol, Side, Transport, testing,
     transport::{AdoptOnly, ByteStream},
 };
 
@@ -99,13 +101,18 @@ pub(crate) async fn read_text(stream: &mut DuplexStream) -> String {
 
 /// The next event.
 #[track_caller]
-pub(crate) fn next_event<In>(events: &mut Events<In>) -> impl Future<Output = Event<In>> {
-    let event = within(events.recv());
+pub(crate) fn next_event<In>(
+    events: &mut (impl Stream<Item = Event<In>> + Unpin),
+) -> impl Future<Output = Event<In>> {
+    let event = within(events.next());
     async move { event.await.expect("there should be another event") }
 }
 
 /// How this connection ended; what comes before is skipped.
-pub(crate) async fn ending<In>(events: &mut Events<In>, peer: Peer) -> Disconnect {
+pub(crate) async fn ending<In>(
+    events: &mut (impl Stream<Item = Event<In>> + Unpin),
+    peer: Peer,
+) -> Disconnect {
     loop {
         if let Event::Disconnected(who, disconnect) = next_event(events).await
             && who == peer
@@ -129,10 +136,10 @@ pub(crate) async fn finish<Out: Send + 'static, In: Debug>(
 /// The same for a node whose events are read; no message may be left in them.
 pub(crate) async fn finish_events<Out: Send + 'static, In: Debug>(
     node: &Node<Out>,
-    mut events: Events<In>,
+    mut events: impl Stream<Item = Event<In>> + Unpin,
 ) {
     shut_down(node).await;
-    while let Some(event) = within(events.recv()).await {
+    while let Some(event) = within(events.next()).await {
         assert!(!matches!(event, Event::Message(..)), "unexpected {event:?}");
     }
 }

@@ -7,13 +7,13 @@ use futures::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
-    Admission, BoxError, Builder, Event, Events, HandshakeError, Node, Peer, Protocol, Refusal,
-    Stats, Transport,
-    testing::{Memory, MemoryAcceptor, MemoryStream},
+    Admission, BoxError, Builder, Event, HandshakeError, Node, Peer, Protocol, Refusal, Stats,
+    Transport,
+    testing::{Memory, MemoryAcceptor, MemoryStream, Recorded, expect_next_event},
     transport::{Acceptor, ByteStream},
 };
 
-use crate::common::{ending, finish_events, lines, network, next_event, quiet, within};
+use crate::common::{ending, finish_events, lines, network, quiet, within};
 
 /// A handshake that is one byte of the remote's: [`COME_IN`], [`GO`], [`PANIC`]; until it comes, the
 /// connection is pending.
@@ -43,7 +43,7 @@ impl<S: ByteStream> Protocol<S> for Knocking {
 pub(crate) struct Door {
     pub(crate) network: Memory,
     pub(crate) node: Node<String>,
-    pub(crate) events: Events<String>,
+    pub(crate) events: Recorded<String>,
     pub(crate) addr: SocketAddr,
 }
 
@@ -77,7 +77,7 @@ impl Door {
         Self {
             network,
             node,
-            events: inbound.into_events(),
+            events: Recorded::new(inbound),
             addr,
         }
     }
@@ -121,10 +121,8 @@ impl Door {
     /// One that is not let in; it has seen its end.
     pub(crate) async fn refused(&mut self, ip: &str) -> Refusal {
         let (from, mut stream) = self.knock(ip).await;
-        let refusal = match next_event(&mut self.events).await {
-            Event::Refused(addr, refusal) if addr == from => refusal,
-            other => panic!("{from}: {other:?}"),
-        };
+        let (at, refusal) = expect_next_event!(self.events, Event::Refused(at, why) => (at, why));
+        assert_eq!(at, from);
         assert_eq!(within(stream.read(&mut [0])).await.unwrap(), 0);
         refusal
     }
@@ -132,18 +130,12 @@ impl Door {
     /// The remote's part of a handshake that succeeds.
     pub(crate) async fn shake(&mut self, stream: &mut MemoryStream) -> Peer {
         within(stream.write_u8(COME_IN)).await.unwrap();
-        match next_event(&mut self.events).await {
-            Event::Connected(peer) => peer,
-            other => panic!("{other:?}"),
-        }
+        expect_next_event!(self.events, Event::Connected(peer) => peer)
     }
 
     /// How the handshake fails that comes to its end next.
     pub(crate) async fn failure(&mut self) -> HandshakeError {
-        match next_event(&mut self.events).await {
-            Event::HandshakeFailed(_, error) => error,
-            other => panic!("{other:?}"),
-        }
+        expect_next_event!(self.events, Event::HandshakeFailed(_, error) => error)
     }
 
     /// Waits until a connection has ended whose remote is gone.

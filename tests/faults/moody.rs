@@ -16,8 +16,8 @@ use tokio::{
 };
 use tokio_util::codec::LinesCodec;
 use wattle::{
-    Builder, Event, Events, Inbound, Node, Peer, Transport,
-    testing::{Memory, MemoryAcceptor, MemoryStream},
+    Builder, Event, Inbound, Node, Peer, Transport,
+    testing::{Memory, MemoryAcceptor, MemoryStream, Recorded, expect_next_event},
     transport::Acceptor,
 };
 
@@ -25,7 +25,7 @@ use super::{
     scene::{Census, Fault, SOON},
     stream::Stream,
 };
-use crate::common::{lines, next_event, quiet, within};
+use crate::common::{lines, quiet, within};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
@@ -148,7 +148,7 @@ pub(crate) const ANY: SocketAddr =
 pub(crate) struct Scene {
     pub(crate) transport: Moody,
     pub(crate) node: Node<String>,
-    pub(crate) events: Events<String>,
+    pub(crate) events: Recorded<String>,
     pub(crate) bystander: (Peer, MemoryStream),
 }
 
@@ -169,7 +169,7 @@ impl Scene {
         let builder = options(builder.connect_timeout(SOON));
         let (node, inbound): (Node<String>, Inbound<String>) =
             within(builder.start(lines)).await.unwrap();
-        let mut events = inbound.into_events();
+        let mut events = Recorded::new(inbound);
         let addr = node.local_addr().unwrap();
         let bystander = visit(&transport.network, addr, &mut events).await;
         Self {
@@ -192,10 +192,8 @@ impl Scene {
     pub(crate) async fn serve(&mut self) {
         let (peer, remote) = &mut self.bystander;
         within(remote.write_all(b"well?\n")).await.unwrap();
-        match next_event(&mut self.events).await {
-            Event::Message(heard, from) => assert_eq!((&*heard, from), ("well?", *peer)),
-            other => panic!("{other:?}"),
-        }
+        let (heard, from) = expect_next_event!(self.events, Event::Message(it, from) => (it, from));
+        assert_eq!((&*heard, from), ("well?", *peer));
         let sent = within(self.node.send_to("well.".into(), *peer)).await;
         sent.expect("the bystander is connected");
         let mut answer = [0; 6];
@@ -210,10 +208,7 @@ impl Scene {
         let elsewhere = within(self.node.listen(ANY)).await.unwrap();
         let visitor = visit(&self.transport.network, elsewhere, &mut self.events).await;
         drop(visitor.1);
-        match next_event(&mut self.events).await {
-            Event::Disconnected(peer, _) => assert_eq!(peer, visitor.0),
-            other => panic!("{other:?}"),
-        }
+        expect_next_event!(self.events, Event::Disconnected(peer, _) if *peer == visitor.0);
         let (other, to_other) = other(&self.transport.network).await;
         let there = other.local_addr().unwrap();
         within(self.node.connect(there))
@@ -237,15 +232,13 @@ impl Scene {
 pub(crate) async fn visit(
     network: &Memory,
     addr: SocketAddr,
-    events: &mut Events<String>,
+    events: &mut Recorded<String>,
 ) -> (Peer, MemoryStream) {
     let remote = within(network.connect(addr))
         .await
         .expect("somebody listens");
-    match next_event(events).await {
-        Event::Connected(peer) => (peer, remote),
-        other => panic!("{other:?}"),
-    }
+    let peer = expect_next_event!(events, Event::Connected(peer) => peer);
+    (peer, remote)
 }
 
 /// A node of the same network, to be dialled.

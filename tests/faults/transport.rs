@@ -8,14 +8,15 @@ use futures::{
 };
 use tokio::task::yield_now;
 use wattle::{
-    ConnectError, Event, ListenError, Node, Refusal, StartError, Transport, testing::MemoryStream,
+    ConnectError, Event, ListenError, Node, Refusal, StartError, Transport,
+    testing::{MemoryStream, expect_next_event},
 };
 
 use super::{
     moody::{ANY, Act, Moody, Scene, other, visit},
     scene::SOON,
 };
-use crate::common::{lines, next_event, quiet, within};
+use crate::common::{lines, quiet, within};
 
 /// The text of the panic that a call lets through to its caller.
 async fn panic_of<T>(call: impl Future<Output = T>) -> String {
@@ -145,14 +146,9 @@ async fn an_acceptor_that_fails_for_ever_is_asked_now_and_then() {
     assert!((5..30).contains(&asked), "{asked} times in 10 s");
     scene.serve().await;
     scene.will(Act::Work);
-    match next_event(&mut scene.events).await {
-        Event::Connected(_) => drop(wakes_it),
-        other => panic!("{other:?}"),
-    }
-    assert!(matches!(
-        next_event(&mut scene.events).await,
-        Event::Disconnected(..)
-    ));
+    expect_next_event!(scene.events, Event::Connected(_));
+    drop(wakes_it);
+    expect_next_event!(scene.events, Event::Disconnected(..));
     assert_eq!(scene.node.local_addrs().len(), 1);
     let addr = scene.addr();
     let network = scene.transport.network.clone();
@@ -183,10 +179,8 @@ async fn an_acceptor_with_an_error_that_panics_when_it_is_told_is_asked_again() 
     let waits = network_dials(&scene).await;
     scene.serve().await;
     scene.will(Act::Work);
-    match next_event(&mut scene.events).await {
-        Event::Connected(_) => drop(waits),
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(scene.events, Event::Connected(_));
+    drop(waits);
 }
 
 #[tokio::test(start_paused = true)]
@@ -221,16 +215,11 @@ async fn a_stream_that_panics_when_it_is_refused_does_not_end_the_listening() {
     let second = visit(&network, addr, &mut scene.events).await;
     scene.will(Act::StreamDropPanics);
     let refused = within(network.connect(addr)).await.unwrap();
-    match next_event(&mut scene.events).await {
-        Event::Refused(_, Refusal::Limit(_)) => drop(refused),
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(scene.events, Event::Refused(_, Refusal::Limit(_)));
+    drop(refused);
     scene.will(Act::Work);
     drop(second);
-    match next_event(&mut scene.events).await {
-        Event::Disconnected(..) => {}
-        other => panic!("{other:?}"),
-    }
+    expect_next_event!(scene.events, Event::Disconnected(..));
     let _third = visit(&network, addr, &mut scene.events).await;
     scene.serve().await;
 }
