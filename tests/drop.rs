@@ -18,13 +18,10 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     runtime::Handle,
-    sync::{Mutex, MutexGuard, mpsc},
+    sync::mpsc,
 };
 use tokio_util::codec::{Decoder, Encoder, LinesCodec, LinesCodecError};
-use wattle::{Builder, Inbound, Node, Peer, Transport};
-
-/// Sockets are counted for the whole process, so that one test runs at a time, to its very end.
-static ALONE: Mutex<()> = Mutex::const_new(());
+use wattle::{Builder, Inbound, Node, Peer, Transport, testing::Leaks};
 
 /// How many things of a kind there are.
 #[derive(Clone, Default)]
@@ -85,7 +82,6 @@ struct Watch {
     /// Ends when the protocol and all its codecs are dropped, and it is the node that owns them.
     gone: mpsc::Receiver<()>,
     payload: Weak<String>,
-    _alone: MutexGuard<'static, ()>,
 }
 
 impl Watch {
@@ -94,7 +90,6 @@ impl Watch {
     where
         T: Transport,
     {
-        let alone = ALONE.lock().await;
         let (alive, gone) = mpsc::channel(1);
         let payload = Arc::new("payload".to_owned());
         let watch = Self {
@@ -102,7 +97,6 @@ impl Watch {
             messages: Census::default(),
             gone,
             payload: Arc::downgrade(&payload),
-            _alone: alone,
         };
         let (codecs, messages) = (watch.codecs.clone(), watch.messages.clone());
         let protocol = move |_: Peer| {
@@ -136,38 +130,11 @@ fn listener() -> Builder {
     Node::builder().listen("127.0.0.1:0")
 }
 
-/// How many TCP sockets this process has.
-#[cfg(target_os = "linux")]
-fn sockets() -> usize {
-    // A host without IPv6 has no such table.
-    let table =
-        |name| std::fs::read_to_string(format!("/proc/self/net/{name}")).unwrap_or_default();
-    let tables = table("tcp") + &table("tcp6");
-    let inodes: Vec<&str> = tables
-        .lines()
-        .filter_map(|line| line.split_whitespace().nth(9))
-        .collect();
-    let links = std::fs::read_dir("/proc/self/fd").unwrap();
-    let is_tcp = |link: &std::path::PathBuf| {
-        let target = std::fs::read_link(link).unwrap_or_default();
-        let target = target.to_string_lossy();
-        let inode = target
-            .strip_prefix("socket:[")
-            .and_then(|rest| rest.strip_suffix(']'));
-        inode.is_some_and(|inode| inodes.contains(&inode))
-    };
-    links
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(is_tcp)
-        .count()
-}
-
-#[cfg(target_os = "linux")]
 #[tokio::test]
 async fn dropping_everything_ends_tasks_and_closes_sockets() {
+    let leaks = Leaks::watch();
+    let nothing_is_left = || leaks.assert_none().within(Duration::ZERO);
     let (node, inbound, mut watch) = Watch::start(listener()).await;
-    let before = sockets();
     let addr = node.local_addr().unwrap();
     let mut remotes = Vec::new();
     for _ in 0..5 {
@@ -179,14 +146,15 @@ async fn dropping_everything_ends_tasks_and_closes_sockets() {
     let mut outbound = node.outbound();
     let sink = node.peer_sink(node.peers()[0]).unwrap();
     within(outbound.flush()).await.unwrap();
-    assert!(sockets() > before + remotes.len());
+    let open = nothing_is_left().checked().await.unwrap_err().to_string();
+    assert!(!cfg!(target_os = "linux") || open.contains(" descriptors ("));
 
     drop((node, inbound, outbound, sink));
     for mut remote in remotes {
         assert_eq!(within(remote.read(&mut [0])).await.unwrap(), 0);
     }
     watch.assert_gone().await;
-    assert_eq!(sockets(), before - 1, "the listener, too");
+    nothing_is_left().await;
     std::net::TcpListener::bind(addr).expect("the port is free");
 }
 
