@@ -4,43 +4,17 @@ mod common;
 
 use std::pin::pin;
 
-use common::{adopt, ending, finish, finish_events, in_memory, join, next_event, quiet, read_text};
+use common::pairs::{End, pair};
+use common::{adopt, ending, finish, finish_events, in_memory, join, lines, quiet, read_text};
 use common::{shut_down, start_lines, within};
 use futures::{FutureExt, StreamExt, future::join_all};
 use tokio::io::{AsyncWriteExt, duplex};
-use wattle::{Disconnect, Event, Events, Initiator, Node, Peer, Reason};
+use tokio_util::codec::LinesCodec;
+use wattle::{Disconnect, Initiator, Reason};
 
-/// Two connected nodes.
-struct Ends {
-    alice: Node<String>,
-    bob: Node<String>,
-    to_alice: Events<String>,
-    to_bob: Events<String>,
-    /// Whom Alice dialled.
-    to: Peer,
-    /// Whom Bob accepted.
-    from: Peer,
-}
-
-async fn ends() -> Ends {
-    let (bob, inbound) = start_lines(Node::builder().listen("127.0.0.1:0")).await;
-    let mut to_bob = inbound.into_events();
-    let (alice, inbound) = start_lines(Node::builder()).await;
-    let to = within(alice.connect(bob.local_addr().unwrap()))
-        .await
-        .unwrap();
-    let Event::Connected(from) = next_event(&mut to_bob).await else {
-        panic!("the first event should be `Connected`");
-    };
-    let to_alice = inbound.into_events();
-    Ends {
-        alice,
-        bob,
-        to_alice,
-        to_bob,
-        to,
-        from,
-    }
+/// Alice has dialled Bob.
+async fn ends() -> (End<String, String>, End<String, String>) {
+    pair(lines, lines).await
 }
 
 fn assert_gone(disconnect: &Disconnect) {
@@ -53,18 +27,11 @@ fn assert_gone(disconnect: &Disconnect) {
 
 #[tokio::test]
 async fn a_disconnect_comes_after_all_that_was_queued_and_is_a_clean_end_for_the_other() {
-    let Ends {
-        alice,
-        bob,
-        mut to_alice,
-        mut to_bob,
-        to,
-        from,
-    } = ends().await;
+    let (mut alice, mut bob) = ends().await;
     for n in 0..1_000 {
-        alice.try_send_to(n.to_string(), to).unwrap();
+        alice.node.try_send_to(n.to_string(), alice.peer).unwrap();
     }
-    let disconnect = within(alice.disconnect(to)).await.unwrap();
+    let disconnect = within(alice.node.disconnect(alice.peer)).await.unwrap();
     assert!(
         matches!(disconnect.reason, Reason::Disconnected),
         "{disconnect}"
@@ -72,89 +39,51 @@ async fn a_disconnect_comes_after_all_that_was_queued_and_is_a_clean_end_for_the
     assert_eq!(disconnect.initiator, Initiator::Local);
     assert_eq!(disconnect.undelivered, 0);
     for n in 0..1_000 {
-        let event = next_event(&mut to_bob).await;
-        assert!(
-            matches!(&event, Event::Message(m, _) if *m == n.to_string()),
-            "{event:?}"
-        );
+        assert_eq!(bob.hear().await, n.to_string());
     }
-    assert_gone(&ending(&mut to_bob, from).await);
-    assert!(matches!(
-        ending(&mut to_alice, to).await.reason,
-        Reason::Disconnected
-    ));
-    finish_events(&alice, to_alice).await;
-    finish_events(&bob, to_bob).await;
+    assert_gone(&bob.ending().await);
+    let told = alice.ending().await;
+    assert!(matches!(told.reason, Reason::Disconnected), "{told}");
+    alice.finish().await;
+    bob.finish().await;
 }
 
 #[tokio::test]
 async fn an_abort_is_a_clean_end_for_the_other_as_well() {
-    let Ends {
-        alice,
-        bob,
-        mut to_alice,
-        mut to_bob,
-        to,
-        from,
-    } = ends().await;
-    assert!(alice.abort(to));
-    assert!(matches!(
-        ending(&mut to_alice, to).await.reason,
-        Reason::Aborted
-    ));
-    assert_gone(&ending(&mut to_bob, from).await);
-    finish_events(&alice, to_alice).await;
-    finish_events(&bob, to_bob).await;
+    let (mut alice, mut bob) = ends().await;
+    assert!(alice.node.abort(alice.peer));
+    let told = alice.ending().await;
+    assert!(matches!(told.reason, Reason::Aborted), "{told}");
+    assert_gone(&bob.ending().await);
+    alice.finish().await;
+    bob.finish().await;
 }
 
 #[tokio::test]
 async fn a_shutdown_is_a_clean_end_for_the_other_as_well() {
-    let Ends {
-        alice,
-        bob,
-        mut to_alice,
-        mut to_bob,
-        to,
-        from,
-    } = ends().await;
-    shut_down(&alice).await;
-    let disconnect = ending(&mut to_alice, to).await;
-    assert!(
-        matches!(disconnect.reason, Reason::Shutdown),
-        "{disconnect}"
-    );
-    assert_gone(&ending(&mut to_bob, from).await);
-    finish_events(&bob, to_bob).await;
+    let (mut alice, mut bob) = ends().await;
+    shut_down(&alice.node).await;
+    let told = alice.ending().await;
+    assert!(matches!(told.reason, Reason::Shutdown), "{told}");
+    assert_gone(&bob.ending().await);
+    bob.finish().await;
 }
 
 #[tokio::test]
 async fn a_node_whose_last_handle_is_dropped_leaves_cleanly() {
-    let Ends {
-        alice,
-        bob,
-        to_alice,
-        mut to_bob,
-        from,
-        ..
-    } = ends().await;
-    drop(to_alice);
-    drop(alice);
-    assert_gone(&ending(&mut to_bob, from).await);
-    finish_events(&bob, to_bob).await;
+    let (alice, mut bob) = ends().await;
+    drop(alice.events);
+    drop(alice.node);
+    assert_gone(&bob.ending().await);
+    bob.finish().await;
 }
 
 #[tokio::test]
 async fn two_that_disconnect_at_the_same_time_do_not_wait_for_each_other() {
-    let Ends {
-        alice,
-        bob,
-        to_alice,
-        to_bob,
-        to,
-        from,
-    } = ends().await;
-    let (at_alice, at_bob) =
-        within(async { tokio::join!(alice.disconnect(to), bob.disconnect(from)) }).await;
+    let (alice, bob) = ends().await;
+    let at_alice = alice.node.disconnect(alice.peer);
+    let at_bob = bob.node.disconnect(bob.peer);
+    let (at_alice, at_bob) = within(async { tokio::join!(at_alice, at_bob) }).await;
     for disconnect in [at_alice.unwrap(), at_bob.unwrap()] {
         assert!(
             matches!(disconnect.reason, Reason::Disconnected),
@@ -162,9 +91,10 @@ async fn two_that_disconnect_at_the_same_time_do_not_wait_for_each_other() {
         );
         assert_eq!(disconnect.initiator, Initiator::Local);
     }
-    assert_eq!(alice.stats().timeouts.drain + bob.stats().timeouts.drain, 0);
-    finish_events(&alice, to_alice).await;
-    finish_events(&bob, to_bob).await;
+    for end in [alice, bob] {
+        assert_eq!(end.node.stats().timeouts.drain, 0);
+        end.finish().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,31 +120,18 @@ async fn two_that_both_have_much_to_write_when_they_disconnect_do_not_block_each
 
 #[tokio::test]
 async fn an_error_at_one_end_is_an_end_at_the_other() {
-    let narrow = tokio_util::codec::LinesCodec::new_with_max_length(4);
-    let start = Node::builder().listen("127.0.0.1:0");
-    let start = start.start(move |_| narrow.clone());
-    let (bob, inbound): (Node<String>, _) = start.await.unwrap();
-    let mut to_bob = inbound.into_events();
-    let (alice, inbound) = start_lines(Node::builder()).await;
-    let mut to_alice = inbound.into_events();
-    let to = within(alice.connect(bob.local_addr().unwrap()))
-        .await
-        .unwrap();
-    within(alice.send_to("too long".to_owned(), to))
-        .await
-        .unwrap();
-    let disconnect = loop {
-        if let Event::Disconnected(_, disconnect) = next_event(&mut to_bob).await {
-            break disconnect;
-        }
-    };
+    let narrow = |_| LinesCodec::new_with_max_length(4);
+    let (mut alice, mut bob): (End<String, String>, End<String, String>) =
+        pair(lines, narrow).await;
+    alice.say("too long").await;
+    let disconnect = bob.ending().await;
     assert!(
         matches!(disconnect.reason, Reason::Decode(_)),
         "{disconnect}"
     );
-    assert_gone(&ending(&mut to_alice, to).await);
-    finish_events(&alice, to_alice).await;
-    finish_events(&bob, to_bob).await;
+    assert_gone(&alice.ending().await);
+    alice.finish().await;
+    bob.finish().await;
 }
 
 #[tokio::test(start_paused = true)]
