@@ -5,7 +5,10 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Silent, black_hole, in_memory, join, lines, listening, network, wind_up, within};
+use common::pairs::{End, pair};
+use common::{
+    Silent, black_hole, ending, in_memory, join, lines, listening, network, wind_up, within,
+};
 use futures::{
     future::{self, FutureExt, join3},
     sink::SinkExt,
@@ -16,8 +19,8 @@ use tokio::{
     time::Instant,
 };
 use wattle::{
-    ConnectError, Disconnect, Event, Inbound, Initiator, Node, NodeShutDown, NotSent, Peer, Reason,
-    Transport, testing::eventually,
+    ConnectError, Event, Inbound, Initiator, Node, NodeShutDown, NotSent, Peer, Reason, Transport,
+    testing::eventually,
 };
 
 type Started = (Node<String>, Inbound<String>);
@@ -27,24 +30,18 @@ const DRAIN: Duration = Duration::from_secs(3);
 #[tokio::test]
 async fn everything_queued_is_delivered_before_the_end() {
     const COUNT: usize = 1000;
-    let (alice, mut to_alice) = listening(Node::builder()).await;
-    let (bob, to_bob) = listening(Node::builder()).await;
-    let peer = within(bob.connect(alice.local_addr().unwrap()))
-        .await
-        .unwrap();
+    let (bob, mut alice): (End<String, String>, End<String, String>) = pair(lines, lines).await;
     for number in 0..COUNT {
-        bob.try_send_to(number.to_string(), peer).unwrap();
+        bob.node.try_send_to(number.to_string(), bob.peer).unwrap();
     }
-    let report = within(bob.shutdown()).await;
+    let report = within(bob.node.shutdown()).await;
     assert!(report.is_clean(), "{report}");
     assert_eq!(report.connections, 1);
     for number in 0..COUNT {
-        let (heard, _) = within(to_alice.recv()).await.unwrap();
-        assert_eq!(heard, number.to_string());
+        assert_eq!(alice.hear().await, number.to_string());
     }
-    assert_eq!(bob.stats().messages_out, COUNT as u64);
-    drop(to_bob);
-    wind_up(alice, to_alice).await;
+    assert_eq!(bob.node.stats().messages_out, COUNT as u64);
+    alice.finish().await;
 }
 
 #[tokio::test]
@@ -111,19 +108,10 @@ async fn a_peer_that_does_not_read_is_cut_at_the_drain_timeout() {
     assert!(!report.is_clean());
     assert_eq!(node.stats().timeouts.drain, 1);
 
-    let end = end_of(deaf, &mut events).await;
+    let end = ending(&mut events, deaf).await;
     assert!(matches!(end.reason, Reason::Shutdown), "{end}");
     assert_eq!((end.initiator, end.undelivered), (Initiator::Local, 10));
     drop(remote);
-}
-
-async fn end_of(peer: Peer, events: &mut wattle::Events<String>) -> Disconnect {
-    loop {
-        match within(events.recv()).await.expect("its end") {
-            Event::Disconnected(gone, end) if gone == peer => return end,
-            _ => {}
-        }
-    }
 }
 
 #[tokio::test]
