@@ -12,9 +12,12 @@ use common::{
     pairs::{End, dial, pair, text},
     tool, within,
 };
-use tokio::io::{AsyncWriteExt, DuplexStream};
-use tokio_util::codec::LengthDelimitedCodec;
-use wattle::{Node, Side, testing::Capture};
+use tokio::io::{AsyncWriteExt, BufStream, DuplexStream};
+use tokio_util::codec::{Framed, LengthDelimitedCodec, LinesCodec};
+use wattle::{
+    BoxError, Node, Peer, Protocol, Side,
+    testing::{Capture, Memory, MemoryStream},
+};
 
 /// What tshark prints of these fields, a packet a line, separated by `|`; only of packets that the
 /// filter lets through.
@@ -271,4 +274,53 @@ async fn a_stream_without_an_address_gets_one_that_nobody_has() {
         ["0|192.0.2.1|49152|706561", "1|192.0.2.1|49153|706561"]
     );
     assert_flawless(&file);
+}
+
+/// Lines on a stream that the handshake puts into another, as that of TLS does.
+#[derive(Clone)]
+struct Wrapped;
+
+impl Protocol<MemoryStream> for Wrapped {
+    type Io = BufStream<MemoryStream>;
+    type Codec = LinesCodec;
+
+    async fn handshake(
+        &self,
+        stream: MemoryStream,
+        peer: Peer,
+    ) -> Result<Framed<BufStream<MemoryStream>, LinesCodec>, BoxError> {
+        Ok(Framed::new(BufStream::new(stream), lines(peer)))
+    }
+}
+
+#[tokio::test]
+async fn both_ends_of_a_connection_in_memory_have_their_own_addresses() {
+    let file = TempFile::new("pcapng");
+    let capture = Capture::builder().pcapng(&file).create().unwrap();
+    let memory = Memory::new();
+    let builder = |host| Node::builder().transport(memory.at([10, 0, 0, host]));
+    let listening = builder(2).listen("10.0.0.2:7");
+    let started = listening.start::<_, String>(capture.named("pod").tap(Wrapped));
+    let (pod, mut heard) = within(started).await.unwrap();
+    let (pea, _inbound) = within(builder(1).start(capture.named("pea").tap(Wrapped)))
+        .await
+        .unwrap();
+    let peer = within(pea.connect("10.0.0.2:7")).await.unwrap();
+    within(pea.send_to("hi".to_owned(), peer)).await.unwrap();
+    assert_eq!(within(heard.recv()).await.unwrap().0, "hi");
+    common::shut_down(&pea).await;
+    common::shut_down(&pod).await;
+    capture.finish().unwrap();
+
+    // Source and destination, as they are in the header of IPv4.
+    let bytes = std::fs::read(AsRef::<Path>::as_ref(&file)).unwrap();
+    let has = |part: &[u8]| bytes.windows(part.len()).any(|bytes| bytes == part);
+    assert!(has(&[10, 0, 0, 1, 10, 0, 0, 2]) && has(&[10, 0, 0, 2, 10, 0, 0, 1]));
+    assert!(!has(&[192, 0, 2, 1]), "an address is made up");
+    if tool("tshark") {
+        // Which nobody could tell of two ends that don't know each other's address.
+        let payloads = tshark(&file, "tcp.payload", &["tcp.stream", "tcp.payload"]);
+        assert_eq!(payloads, ["0|68690a"]);
+        assert_flawless(&file);
+    }
 }

@@ -260,7 +260,9 @@ impl CaptureBuilder {
     /// the codec consumes and makes, a frame with its message as the comment of its first packet, and an
     /// interface per node. The headers are made up, with the addresses of the connection as far as they
     /// are known: the node's own address is one from the ranges for documentation (192.0.2.0/24,
-    /// 2001:db8::/32) if the stream isn't a [`TcpStream`](tokio::net::TcpStream).
+    /// 2001:db8::/32) if the stream that the handshake gets is neither a [`TcpStream`](tokio::net::TcpStream)
+    /// nor a [`MemoryStream`](crate::testing::MemoryStream). (What the handshake makes of it, such as a
+    /// stream of TLS, doesn't matter.)
     ///
     /// A connection between two nodes of the capture is there once, as on a wire: as the end saw it that opened first.
     pub fn pcapng(mut self, path: impl AsRef<Path>) -> Self {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     BoxError, Peer, Protocol,
     disconnect::{contain, shown},
+    testing::MemoryStream,
     transport::ByteStream,
 };
 
@@ -63,10 +64,12 @@ where
     }
 }
 
-/// Only TCP's own streams are known to have one.
+/// The streams of our own transports are known to have one.
 fn local_addr<S: ByteStream>(stream: &S) -> Option<SocketAddr> {
     let stream: &dyn Any = stream;
-    stream.downcast_ref::<TcpStream>()?.local_addr().ok()
+    let tcp = stream.downcast_ref().map(TcpStream::local_addr);
+    let memory = || stream.downcast_ref().map(MemoryStream::local_addr);
+    tcp.or_else(memory)?.ok()
 }
 
 /// The codec of a recorded session: the protocol's own, and a note of what goes through it.
