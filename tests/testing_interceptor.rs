@@ -4,23 +4,29 @@ mod common;
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::BytesMut;
 use common::{
     ending, finish_events, lines, network::Network, next_event, quiet, read_text, shut_down,
     start_lines, within,
 };
+use futures::future::poll_fn;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     time::Instant,
 };
-use tokio_util::codec::{LengthDelimitedCodec, LinesCodec};
+use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec, LinesCodec, LinesCodecError};
 use wattle::{
-    Disconnect, Event, Events, Node, Peer, Reason, Side,
+    Disconnect, Event, Events, Node, Peer, Reason, Side, Transport,
     testing::{Interceptor, Passage, Verdict},
+    transport::Acceptor,
 };
 
 type Lines = Interceptor<String, String>;
@@ -266,6 +272,89 @@ async fn a_message_that_cannot_be_decoded_cuts_its_link_and_is_told() {
     );
     assert_eq!(&*failure.error, "max line length exceeded");
     scene.finish().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_panics_cuts_its_link_only_and_what_it_says_is_told() {
+    let judge = |passage: Passage, line: String| {
+        assert_ne!(line, "boom", "in link {}", passage.link);
+        Verdict::Deliver(line)
+    };
+    let scene = Scene::new(judge).await;
+    let mut served = scene.served;
+    let mut other = scene.network.dial(scene.interceptor.addr()).await.unwrap();
+    let at_other = connected(&mut served).await;
+    other.write_all(b"0\nboom\n").await.unwrap();
+    expect(&mut served, &["0"]).await;
+    assert_eq!(read_text(&mut other).await, "");
+    let failures = scene.interceptor.failures();
+    let [failure] = &failures[..] else {
+        panic!("{failures:?}");
+    };
+    let passage = failure.passage;
+    assert_eq!(
+        (passage.link, passage.from, passage.number),
+        (1, Side::Dialer, 1)
+    );
+    let told = &failure.error;
+    assert!(told.starts_with("panicked: assertion"), "{told}");
+    assert!(told.contains("in link 1"), "{told}");
+    let event = next_event(&mut served).await;
+    assert!(matches!(event, Event::ReadClosed(peer) if peer == at_other));
+    let line = scene.client.send_to("still".to_owned(), scene.at_client);
+    within(line).await.unwrap();
+    expect(&mut served, &["still"]).await;
+}
+
+/// Lines, of which it doesn't survive one.
+struct Fragile(LinesCodec);
+
+impl Decoder for Fragile {
+    type Item = String;
+    type Error = LinesCodecError;
+
+    fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<String>, LinesCodecError> {
+        let line = self.0.decode(bytes)?;
+        assert_ne!(line.as_deref(), Some("boom"));
+        Ok(line)
+    }
+}
+
+impl Encoder<String> for Fragile {
+    type Error = LinesCodecError;
+
+    fn encode(&mut self, line: String, bytes: &mut BytesMut) -> Result<(), LinesCodecError> {
+        self.0.encode(line, bytes)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_panics_and_one_that_cannot_be_made_cut_their_link_and_are_told() {
+    let network = Network::default();
+    let mut target = network.bind(any_port()).await.unwrap();
+    let made = AtomicUsize::new(0);
+    let codec = move || {
+        assert!(made.fetch_add(1, Ordering::Relaxed) < 2, "no more of them");
+        Fragile(codec())
+    };
+    let addr = target.local_addr().unwrap();
+    let started = Interceptor::start_over(network.clone(), any_port(), addr, codec, deliver);
+    let interceptor = started.await.unwrap();
+    let mut told = async |text: &[u8]| {
+        let mut near = network.dial(interceptor.addr()).await.unwrap();
+        let (mut far, _) = within(poll_fn(|cx| target.poll_accept(cx))).await.unwrap();
+        near.write_all(text).await.unwrap();
+        assert_eq!(read_text(&mut near).await, "");
+        let arrived = read_text(&mut far).await;
+        let last = interceptor.failures().pop().unwrap();
+        (arrived, last.passage.number, last.error)
+    };
+    let (arrived, number, error) = told(b"0\nboom\n").await;
+    assert_eq!((&*arrived, number), ("0\n", 1));
+    assert!(error.starts_with("panicked: assertion"), "{error}");
+    let (arrived, number, error) = told(b"").await;
+    assert_eq!((&*arrived, number), ("", 0));
+    assert_eq!(&*error, "panicked: no more of them");
 }
 
 #[tokio::test(start_paused = true)]

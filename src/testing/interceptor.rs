@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -16,13 +17,14 @@ use tokio_util::codec::{Decoder, Encoder, Framed};
 
 use crate::{
     BoxError, Side, Transport,
+    disconnect::shown,
     transport::{self, Acceptor, ByteStream, Tcp},
 };
 
 mod passing;
 mod verdict;
 
-use passing::{Ending, pass};
+use passing::{Ending, panicked, pass};
 pub use verdict::{Passage, Verdict};
 
 /// Where a proxy on loopback listens: at any free port.
@@ -40,7 +42,8 @@ type Judge<In, Out> = Arc<dyn Fn(Passage, In) -> Verdict<Out> + Send + Sync>;
 /// One end dials the interceptor's [address](Interceptor::addr) instead of the other's; for each such
 /// connection the interceptor opens one of its own. The end of a side is passed on behind the last
 /// message, and the other direction stays open. What a codec can't decode or encode cuts its link and is
-/// one of the [`failures`](Interceptor::failures).
+/// one of the [`failures`](Interceptor::failures), and so does a panic of the closure or the codec, such as
+/// of an assertion in it.
 ///
 /// Dropping it cuts all links.
 ///
@@ -88,7 +91,7 @@ struct Shared<In, Out> {
 pub struct InterceptFailure {
     /// Which link, and whose message; its number is how many of them came before.
     pub passage: Passage,
-    /// What the codec, the stream or the dialling says.
+    /// What the codec, the stream or the dialling says, or the message of a panic.
     pub error: Arc<str>,
 }
 
@@ -183,8 +186,8 @@ impl<In, Out> Shared<In, Out> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record(&self, passage: Passage, error: &dyn fmt::Display) {
-        let error = error.to_string().into();
+    fn record(&self, passage: Passage, error: &impl fmt::Display) {
+        let error = shown(error).into();
         self.failures().push(InterceptFailure { passage, error });
     }
 }
@@ -241,7 +244,12 @@ where
                 Ok(far) => far,
                 Err(error) => return shared.record(first(Side::Listener), &error),
             };
-            let (near, far) = (Framed::new(near, codec()), Framed::new(far, codec()));
+            let codecs = catch_unwind(AssertUnwindSafe(|| (codec(), codec())));
+            let (near_codec, far_codec) = match codecs {
+                Ok(codecs) => codecs,
+                Err(payload) => return shared.record(first(Side::Dialer), &panicked(payload)),
+            };
+            let (near, far) = (Framed::new(near, near_codec), Framed::new(far, far_codec));
             let ((mut to_near, mut from_near), (mut to_far, mut from_far)) =
                 (near.split(), far.split());
             let there = pass(&shared, first(Side::Dialer), &mut from_near, &mut to_far);

@@ -1,18 +1,21 @@
 //! One direction of a link: what is decoded there is judged, and encoded here.
 
+use std::{any::Any, panic::AssertUnwindSafe};
+
 use futures::{
+    future::FutureExt,
     sink::{Sink, SinkExt},
     stream::{Stream, StreamExt},
 };
 
 use super::{Passage, Shared, Verdict};
-use crate::BoxError;
+use crate::{BoxError, Reason, disconnect::panic_message};
 
 /// Why a link is cut.
 pub(super) enum Ending {
     /// It was decided.
     Cut,
-    /// A codec or a stream failed.
+    /// A codec or a stream failed, or the user's code panicked.
     Failed(Passage, BoxError),
 }
 
@@ -43,14 +46,14 @@ where
         passage: first,
         behind: Vec::new(),
     };
-    while let Some(message) = next(stream).await {
-        let message = message.map_err(|error| lane.failed(error))?;
-        lane.judge(message).await?;
-        lane.passage.number += 1;
-    }
-    lane.deliver(None).await?;
-    let closed = lane.sink.close().await;
-    closed.map_err(|error| lane.failed(error.into()))
+    // What a panic leaves half done is its own link's, which is cut.
+    let run = AssertUnwindSafe(lane.run(stream)).catch_unwind().await;
+    run.unwrap_or_else(|payload| Err(lane.failed(panicked(payload))))
+}
+
+/// In the words of a node that is told of one.
+pub(super) fn panicked(payload: Box<dyn Any + Send>) -> BoxError {
+    Reason::Panicked(panic_message(payload)).to_string().into()
 }
 
 /// The next message, with an error that can be kept.
@@ -65,6 +68,21 @@ impl<In, Out, S> Lane<'_, In, Out, S>
 where
     S: Sink<Out, Error: Into<BoxError>> + Unpin,
 {
+    async fn run<R, D>(&mut self, stream: &mut R) -> Result<(), Ending>
+    where
+        R: Stream<Item = Result<In, D>> + Unpin,
+        D: Into<BoxError>,
+    {
+        while let Some(message) = next(stream).await {
+            let message = message.map_err(|error| self.failed(error))?;
+            self.judge(message).await?;
+            self.passage.number += 1;
+        }
+        self.deliver(None).await?;
+        let closed = self.sink.close().await;
+        closed.map_err(|error| self.failed(error.into()))
+    }
+
     async fn judge(&mut self, message: In) -> Result<(), Ending> {
         // Not under the lock: it is the user's.
         let judge = self.shared.judge().clone();
