@@ -32,17 +32,30 @@ impl Way {
     }
 }
 
-/// Who is to be woken when no lock is held any more.
+/// What is done with wakers when no lock is held any more: they are the user's, and may take the same.
 #[derive(Default)]
-pub(crate) struct Wakes(Vec<Waker>);
+pub(crate) struct Wakes {
+    due: Vec<Waker>,
+    /// Others have taken their place: nobody waits with them.
+    replaced: Vec<Waker>,
+}
 
 impl Wakes {
     pub(super) fn push(&mut self, waker: Option<Waker>) {
-        self.0.extend(waker);
+        self.due.extend(waker);
+    }
+
+    /// Remembers in this place whom to wake.
+    pub(super) fn register(&mut self, place: &mut Option<Waker>, cx: &Context<'_>) {
+        let same = |waker: &Waker| waker.will_wake(cx.waker());
+        if !place.as_ref().is_some_and(same) {
+            self.replaced.extend(place.replace(cx.waker().clone()));
+        }
     }
 
     pub(super) fn wake(self) {
-        self.0.into_iter().for_each(Waker::wake);
+        self.due.into_iter().for_each(Waker::wake);
+        drop(self.replaced);
     }
 }
 
@@ -84,7 +97,10 @@ impl Connection {
     /// Reads at the end that writes `own`.
     pub(crate) fn read(&self, own: Way, cx: &Context<'_>, buf: &mut ReadBuf<'_>) -> Step<()> {
         let mut wakes = Wakes::default();
-        self.answer(own, &mut wakes);
+        if self.pipe(own).was_unheard() {
+            // Whoever waits to write looks again by itself at the moment at which the first byte arrives.
+            self.pipe(own.opposite()).abort();
+        }
         let step = self.pipe(own.opposite()).read(cx, buf, &mut wakes);
         wakes.wake();
         step
@@ -93,7 +109,9 @@ impl Connection {
     /// Writes at the end that writes `own`.
     pub(crate) fn write(&self, own: Way, cx: &Context<'_>, bytes: &[IoSlice<'_>]) -> Step<usize> {
         let mut wakes = Wakes::default();
-        self.answer(own, &mut wakes);
+        if self.pipe(own).was_unheard() {
+            self.reset(own.opposite(), &mut wakes);
+        }
         let step = self.try_write(own, cx, bytes, &mut wakes);
         wakes.wake();
         step
@@ -121,21 +139,21 @@ impl Connection {
                 self.reset(own.opposite(), wakes);
                 Step::Done(Ok(bytes))
             }
+            Step::Done(Ok(Taken::Cut(bytes))) => {
+                // Nobody reads what the other end waits to write.
+                inward.wake_writer(wakes);
+                Step::Done(Ok(bytes))
+            }
             Step::Done(Err(error)) => Step::Done(Err(error)),
         }
     }
 
-    /// What the other end's host does when something arrives for an end that is gone.
-    fn answer(&self, own: Way, wakes: &mut Wakes) {
-        if self.pipe(own).was_unheard(wakes) {
-            self.reset(own.opposite(), wakes);
-        }
-    }
-
-    /// Resets in one direction; it is the writer of the other who has to know as well.
+    /// Resets in one direction, as the host of an end does when that is gone, or when something arrives
+    /// where it was.
     fn reset(&self, way: Way, wakes: &mut Wakes) {
-        self.pipe(way).abort(wakes);
-        self.pipe(way.opposite()).wake_writer(wakes);
+        if self.pipe(way).abort() {
+            self.pipe(way).wake_reader(wakes);
+        }
     }
 
     /// Ends what the end writes.
@@ -148,12 +166,14 @@ impl Connection {
     /// The end is gone: without a loss an orderly end, else a reset.
     pub(crate) fn close(&self, own: Way, reset: bool) {
         let mut wakes = Wakes::default();
-        let unread = self.pipe(own.opposite()).abandon(&mut wakes);
-        if unread || reset {
+        let inward = self.pipe(own.opposite());
+        if inward.abandon() || reset {
             self.reset(own, &mut wakes);
         } else {
             self.pipe(own).finish(&mut wakes);
         }
+        // Last, so that it finds all of this, also if it has begun to wait in between.
+        inward.wake_writer(&mut wakes);
         wakes.wake();
     }
 }

@@ -47,6 +47,8 @@ pub(crate) enum Step<T> {
 /// What became of so many bytes that were written.
 pub(super) enum Taken {
     UnderWay(usize),
+    /// They are, and a reset is behind them.
+    Cut(usize),
     /// They got to where nobody is.
     Unheard(usize),
 }
@@ -148,7 +150,7 @@ impl Pipe {
                 wakes.push(state.writer.take());
                 return Step::Done(Ok(()));
             }
-            register(&mut state.reader, cx);
+            wakes.register(&mut state.reader, cx);
             let next = next.or(state.reset);
             Step::Wait(next.and_then(|next| state.instant(next, traffic)))
         })
@@ -178,7 +180,7 @@ impl Pipe {
             }
             let room = self.bore.capacity - state.bytes.len();
             if room == 0 {
-                register(&mut state.writer, cx);
+                wakes.register(&mut state.writer, cx);
                 let next = state.next_arrival().filter(|_| state.abandoned);
                 return Step::Wait(next.and_then(|next| state.instant(next, traffic)));
             }
@@ -191,7 +193,10 @@ impl Pipe {
                 wakes.push(state.reader.take());
             }
             state.put(slices, taken, traffic);
-            Step::Done(Ok(Taken::UnderWay(taken)))
+            Step::Done(Ok(match state.reset {
+                Some(_) => Taken::Cut(taken),
+                None => Taken::UnderWay(taken),
+            }))
         })
     }
 
@@ -205,23 +210,25 @@ impl Pipe {
         });
     }
 
-    /// Resets it from where it is written; what is under way doesn't arrive.
-    pub(super) fn abort(&self, wakes: &mut Wakes) {
+    /// Resets it from where it is written; what is under way doesn't arrive. Whether that is news for its
+    /// reader.
+    pub(super) fn abort(&self) -> bool {
         self.with(|state, traffic| {
             state.shut = true;
-            if state.reset.is_none() {
+            let first = state.reset.is_none();
+            if first {
                 state.recall(traffic);
                 state.reset(traffic);
-                wakes.push(state.reader.take());
             }
-        });
+            first
+        })
     }
 
-    /// Nobody reads it any more. Whether something had arrived that was not read.
-    pub(super) fn abandon(&self, wakes: &mut Wakes) -> bool {
+    /// Nobody reads it any more, which its writer has to know. Whether something had arrived that was not
+    /// read.
+    pub(super) fn abandon(&self) -> bool {
         self.with(|state, traffic| {
             state.abandoned = true;
-            wakes.push(state.writer.take());
             let unread = state.has_unread(traffic) && !state.is_reset(traffic);
             if unread {
                 state.discard();
@@ -231,13 +238,12 @@ impl Pipe {
     }
 
     /// Whether something has arrived where nobody is; tells it once.
-    pub(super) fn was_unheard(&self, wakes: &mut Wakes) -> bool {
+    pub(super) fn was_unheard(&self) -> bool {
         self.with(|state, traffic| {
             let deaf = state.abandoned || (state.is_reset(traffic) && !state.in_line);
             let unheard = deaf && state.has_unread(traffic);
             if unheard {
                 state.discard();
-                wakes.push(state.writer.take());
             }
             unheard
         })
@@ -295,14 +301,6 @@ impl Pipe {
 
     pub(super) fn wake_writer(&self, wakes: &mut Wakes) {
         wakes.push(self.state.lock().writer.take());
-    }
-}
-
-/// Remembers whom to wake.
-fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
-    match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
     }
 }
 
