@@ -203,8 +203,8 @@ where
     }
 
     /// Resets the connection: what was sent before and not taken yet may be lost. It has to be the
-    /// last step. Only where the stream is TCP's own; another kind that is dropped looks like an
-    /// orderly end to the other side, so that the step fails instead.
+    /// last step. Only where the stream is TCP's own or one of [`Memory`](super::Memory); another kind that
+    /// is dropped looks like an orderly end to the other side, so that the step fails instead.
     #[track_caller]
     pub fn reset(self) -> Self {
         self.step(Deed::Reset)

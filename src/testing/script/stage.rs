@@ -25,6 +25,7 @@ use super::{
 use crate::{
     disconnect::BoxError,
     peer::{Peer, Side},
+    testing::Memory,
     transport::{Acceptor, Tcp, Transport},
 };
 
@@ -132,7 +133,7 @@ where
     }
 
     /// The same at once for as many peers as there are transports: clones of one with different
-    /// addresses to dial from, such as of [`Tcp::dial_from`]. What became of each is in their order.
+    /// addresses to dial from, such as of [`Tcp::dial_from`] or [`Memory::at`]. What became of each is in their order.
     pub async fn play_from(
         &self,
         transports: impl IntoIterator<Item = T>,
@@ -173,6 +174,20 @@ where
             false => tcp(),
         });
         self.play_from(transports).await
+    }
+}
+
+impl<C> Dialing<C, Memory>
+where
+    C: Decoder<Item: fmt::Debug + Send + 'static, Error: Into<BoxError>> + Send + 'static,
+{
+    /// Plays the script by `n` peers at once, each on a host of its own: 127.0.1.1 and those that follow, as
+    /// over TCP.
+    ///
+    /// What became of each is in their order; collect it into a `Result` where all have to succeed.
+    pub async fn play_times(&self, n: usize) -> Vec<Result<Transcript, Failure>> {
+        let memory = &self.script.transport;
+        self.play_from((0..n).map(|n| memory.at(loopback(n)))).await
     }
 }
 
