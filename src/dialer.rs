@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -39,9 +39,25 @@ pub(crate) fn is_self(addr: SocketAddr, listening: &[SocketAddr]) -> bool {
         })
 }
 
-/// Only an address of this host can be bound.
+/// Whether the system says that an address is one of this host. It is asked only for who listens on a
+/// wildcard. A transport with addresses of its own has none: it says on which of them it listens
+/// (`testing::Memory` does), as nobody else could resolve it.
 fn is_local(ip: IpAddr) -> bool {
-    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
+    let nobodys: IpAddr = match ip {
+        IpAddr::V4(_) => NOBODYS_V4.into(),
+        IpAddr::V6(_) => NOBODYS_V6.into(),
+    };
+    // Where even that can be bound (`net.ipv4.ip_nonlocal_bind`), it means nothing. Better to dial
+    // oneself than not to dial anybody who has the same port.
+    ip.is_loopback() || ip.is_unspecified() || (can_be_bound(ip) && !can_be_bound(nobodys))
+}
+
+/// From the ranges for documentation (RFC 5737, RFC 3849).
+const NOBODYS_V4: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const NOBODYS_V6: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
+
+fn can_be_bound(ip: IpAddr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -65,5 +81,42 @@ mod tests {
         // From the range for documentation (RFC 5737), so nobody's own.
         assert!(!is_self(addr("192.0.2.1:4000"), &wildcard));
         assert!(!is_self(addr("127.0.0.1:4000"), &[]));
+    }
+
+    /// Of a network namespace of its own, in which every address can be bound.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn nobody_else_is_self_where_any_address_can_be_bound() {
+        const INSIDE: &str = "WATTLE_TEST_ANY_BIND";
+        if std::env::var_os(INSIDE).is_some() {
+            assert!(can_be_bound(addr("192.0.2.1:0").ip()));
+            let wildcard = [addr("0.0.0.0:4000")];
+            assert!(!is_self(addr("192.0.2.1:4000"), &wildcard));
+            assert!(is_self(addr("127.0.0.2:4000"), &wildcard));
+            return;
+        }
+        let prepared = |then: &str| {
+            let set = "echo 1 > /proc/sys/net/ipv4/ip_nonlocal_bind 2> /dev/null";
+            let mut command = std::process::Command::new("unshare");
+            command.args(["-rn", "sh", "-c", &format!("{set} && {then}")]);
+            command.stderr(std::process::Stdio::null());
+            command
+        };
+        if !prepared("true")
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return eprintln!("skipped: no network namespace of one's own here");
+        }
+        let name = "nobody_else_is_self_where_any_address_can_be_bound";
+        let again = prepared("exec \"$0\" --exact \"dialer::tests::$1\"")
+            .arg(std::env::current_exe().unwrap())
+            .arg(name)
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&again.stdout);
+        assert!(again.status.success(), "{output}");
+        assert!(output.contains("1 passed"), "{output}");
     }
 }
