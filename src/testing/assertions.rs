@@ -102,6 +102,24 @@ async fn holds(
 /// Connected means: one has a connection to an address that the other listens on, and the other has at
 /// least one that was opened to it. (Whose that is, it can't know. The ends of a [`Network`]'s
 /// edges are known exactly: [`Network::is_connected`].)
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, connected, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// connected(&network.nodes[0], &network.nodes[1]).await;
+/// let ends = connected(&network.nodes[0], &network.nodes[2]);
+/// let failed = ends.within(std::time::Duration::ZERO).checked().await.unwrap_err();
+/// assert!(failed.to_string().starts_with("not connected after 0ns"), "{failed}");
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn connected<'a, A, B>(a: &'a Node<A>, b: &'a Node<B>) -> Check<'a, ()>
 where
@@ -113,6 +131,23 @@ where
 
 /// Waits until two nodes are not [`connected`]; what
 /// [`assert_disconnected!`](crate::testing::assert_disconnected) awaits.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, disconnected, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// let (one, other) = (&network.nodes[0], &network.nodes[1]);
+/// one.abort(network.peer(0, 1).unwrap());
+/// disconnected(one, other).within(std::time::Duration::from_secs(60)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[track_caller]
 pub fn disconnected<'a, A, B>(a: &'a Node<A>, b: &'a Node<B>) -> Check<'a, ()>
 where
@@ -188,6 +223,23 @@ impl<In: Sync + Send, Out: Send + 'static> Network<In, Out> {
 ///
 /// `assert_connected!(a, b)` is `connected(&a, &b).await`; `assert_connected!(network, 0, 1)` is
 /// `network.connected(0, 1).await`; `assert_connected!(network)` is `network.whole().await`.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, assert_connected, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// assert_connected!(network);
+/// assert_connected!(network, 1, 2);
+/// assert_connected!(network.nodes[0], network.nodes[1]);
+/// # Ok(())
+/// # }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __assert_connected {
@@ -204,6 +256,22 @@ macro_rules! __assert_connected {
 
 /// Asserts that two nodes are not connected; waits for it, for
 /// [`PATIENCE`](crate::testing::PATIENCE) at most: `disconnected(&a, &b).await`.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, assert_disconnected, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// network.nodes[0].shutdown().await;
+/// assert_disconnected!(network.nodes[0], network.nodes[1]);
+/// # Ok(())
+/// # }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __assert_disconnected {

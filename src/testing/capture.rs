@@ -137,6 +137,20 @@ pub struct Capture {
 }
 
 /// Which files a [`Capture`] writes.
+///
+/// # Examples
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// use wattle::testing::Capture;
+///
+/// # let name = std::env::temp_dir().join(format!("wattle-doc-files-{}", std::process::id()));
+/// # let (json, pcapng) = (name.with_extension("jsonl"), name.with_extension("pcapng"));
+/// let capture = Capture::builder().json(&json).pcapng(&pcapng).create()?;
+/// println!("{}", capture.finish()?);
+/// # std::fs::remove_file(json).and(std::fs::remove_file(pcapng))
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 #[must_use = "nothing is captured before `create`"]
 pub struct CaptureBuilder {

@@ -86,6 +86,27 @@ where
 ///
 /// When the network is dropped, all its nodes shut down, whoever holds clones of them; graceful, by
 /// themselves. [`shutdown`](Network::shutdown) waits for that.
+///
+/// # Examples
+///
+/// A node loses its neighbour, and finds another:
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let mut network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// network.disconnect(0, 1).await?;
+/// let peer = network.connect(0, 2).await?;
+/// network.nodes[0].send_to("hello".to_owned(), peer).await?;
+/// let (text, from) = network.inbounds[2].recv().await.unwrap();
+/// assert_eq!((text.as_str(), network.index_of(from)), ("hello", Some(0)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Network<In, Out> {
     /// The nodes.
     pub nodes: Vec<Node<Out>>,

@@ -9,6 +9,22 @@ use crate::{
 
 /// Whose connections an assertion watches, and whose last events it shows when it fails: a [`Node`], a
 /// [`Network`], or several of them in a tuple, a slice or a `Vec`.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{Node, testing::Observe};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let builder = Node::builder().name("lonely").listen("127.0.0.1:0");
+/// let (node, _inbound) = builder.start::<_, String>(codec).await?;
+/// assert!(node.report().starts_with("lonely: 0 connections, listening on 127.0.0.1:"));
+/// # Ok(())
+/// # }
+/// ```
 pub trait Observe {
     /// What wakes up when something happens.
     #[doc(hidden)]

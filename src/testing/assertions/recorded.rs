@@ -280,6 +280,28 @@ impl<In> fmt::Debug for Recorded<In> {
 ///   at a reference, as `matches!(&event, …)` does.
 /// - `expect_event!(recorded, PATTERN => VALUE)`, or with `if GUARD`, gives the value, made of
 ///   what the pattern binds.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{Event, Node, testing::{Recorded, Script, expect_event}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let builder = Node::builder().listen("127.0.0.1:0");
+/// let (node, inbound) = builder.start::<_, String>(codec).await?;
+/// let mut events = Recorded::new(inbound);
+/// let remote = Script::new(codec).send("one").send("two");
+/// remote.dial(node.local_addr().unwrap()).play().await?;
+///
+/// let text = expect_event!(events, Event::Message(text, _) if text != "one" => text);
+/// assert_eq!(text, "two");
+/// expect_event!(events, Event::Disconnected(..));
+/// # Ok(())
+/// # }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __expect_event {
@@ -288,7 +310,29 @@ macro_rules! __expect_event {
     };
 }
 
-/// The same for the very next event: another is a failure.
+/// The same as [`expect_event!`](crate::testing::expect_event) for the very next event: another is a failure.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{Event, Node, testing::{Recorded, Script, expect_next_event}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let builder = Node::builder().listen("127.0.0.1:0");
+/// let (node, inbound) = builder.start::<_, String>(codec).await?;
+/// let mut events = Recorded::new(inbound);
+/// let remote = Script::new(codec).send("one");
+/// remote.dial(node.local_addr().unwrap()).play().await?;
+///
+/// let peer = expect_next_event!(events, Event::Connected(peer) => peer);
+/// expect_next_event!(events, Event::Message(text, _) if text == "one");
+/// expect_next_event!(events, Event::Disconnected(who, _) if *who == peer);
+/// # Ok(())
+/// # }
+/// ```
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __expect_next_event {

@@ -17,6 +17,26 @@ use super::{Direction, VERSION, document::side_name};
 use crate::Side;
 
 /// What a file of a [`Capture`](super::Capture) has in it: connections, and what was said on them.
+///
+/// # Examples
+///
+/// ```
+/// use wattle::testing::{Recording, capture::Direction};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let capture = r#"{"wattle-capture":1,"began":0}
+/// {"us":0,"connection":0,"peer":1,"addr":"127.0.0.1:7","side":"dialer","what":"open"}
+/// {"us":1,"connection":0,"what":"frame","dir":"out","bytes":"7065610a","message":"\"pea\""}
+/// {"us":2,"connection":0,"what":"frame","dir":"in","bytes":"706f640a","message":"\"pod\""}
+/// "#;
+/// let recording = Recording::parse(capture.as_bytes())?;
+/// let frames = recording.only()?.frames();
+/// let heard: Vec<_> = frames.filter(|frame| frame.direction == Direction::In).collect();
+/// assert_eq!(heard.len(), 1);
+/// assert_eq!(heard[0].message.as_deref(), Some("\"pod\""));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Recording {
     began: Duration,

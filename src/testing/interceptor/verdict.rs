@@ -17,6 +17,24 @@ pub struct Passage {
 }
 
 /// What becomes of a message. It may be another than the one that came: that is how one is replaced.
+///
+/// # Examples
+///
+/// A closure for an [`Interceptor`](super::Interceptor):
+///
+/// ```
+/// use std::time::Duration;
+/// use wattle::{Side, testing::{Passage, Verdict}};
+///
+/// let judge = |passage: Passage, line: String| match (passage.from, passage.number) {
+///     (Side::Dialer, 0) => Verdict::twice(line),
+///     (Side::Dialer, 1) => Verdict::Reorder(line),
+///     (Side::Listener, 0) => Verdict::Delay(line, Duration::from_secs(60)),
+///     (_, 9) => Verdict::CutBefore,
+///     _ => Verdict::Deliver(line),
+/// };
+/// # let _ = judge;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict<M> {
     /// It goes on.

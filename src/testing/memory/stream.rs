@@ -31,6 +31,27 @@ use super::{
 ///
 /// What a reset overtakes is lost, whatever has come and isn't read included. (There are systems that let
 /// the latter be read. A protocol must not rely on that.)
+///
+/// # Examples
+///
+/// ```
+/// use std::io;
+/// use tokio::io::AsyncReadExt;
+/// use wattle::{Transport, testing::Memory};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> io::Result<()> {
+/// let (memory, addr) = (Memory::new(), "127.0.0.1:7".parse().unwrap());
+/// let mut acceptor = memory.bind(addr).await?;
+/// let mut stream = memory.connect(addr).await?;
+/// let (accepted, from) = acceptor.accept().await?;
+/// assert_eq!(from, stream.local_addr()?);
+/// accepted.reset();
+/// let error = stream.read_u8().await.unwrap_err();
+/// assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+/// # Ok(())
+/// # }
+/// ```
 pub struct MemoryStream {
     connection: Arc<Connection>,
     way: Way,

@@ -34,6 +34,24 @@ const MAX_CONNECTIONS: usize = 1024;
 pub type Unchanged = fn(usize, Builder) -> Builder;
 
 /// The options of a [`Network`]; [`start`](NetworkBuilder::start) starts it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{testing::{Network, Topology}, transport::Tcp};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), wattle::testing::NetworkError> {
+/// let network: Network<String, String> = Network::builder()
+///     .options(|_, node| node.idle_timeout(Duration::from_secs(60)).transport(Tcp::new().backlog(16)))
+///     .start(5, Topology::Ring, |_| LinesCodec::new_with_max_length(8192))
+///     .await?;
+/// assert_eq!(network.edges().len(), 5);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct NetworkBuilder<O = Unchanged> {
@@ -57,24 +75,6 @@ impl<O> NetworkBuilder<O> {
     ///
     /// Whatever a builder takes can be changed here, the transport included. A node that has no
     /// address to listen on when it has started listens on a free port of 127.0.0.1.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tokio_util::codec::LinesCodec;
-    /// use wattle::{testing::{Network, Topology}, transport::Tcp};
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), wattle::testing::NetworkError> {
-    /// let network: Network<String, String> = Network::builder()
-    ///     .options(|_, node| node.idle_timeout(Duration::from_secs(60)).transport(Tcp::new().backlog(16)))
-    ///     .start(5, Topology::Ring, |_| LinesCodec::new_with_max_length(8192))
-    ///     .await?;
-    /// assert_eq!(network.edges().len(), 5);
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn options<T, W, F>(self, options: F) -> NetworkBuilder<F>
     where
         F: FnMut(usize, Builder) -> Builder<T, W>,

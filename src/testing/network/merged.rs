@@ -12,6 +12,25 @@ use futures::stream::{FusedStream, SelectAll, Stream, StreamExt};
 /// the node that received it, `(usize, S::Item)`.
 ///
 /// Nodes take turns. It ends when the streams of all have ended: when all nodes are shut down.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::{Network, Topology, network};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let mut network: Network<String, String> = network(3, Topology::Line, codec).await?;
+/// let mut messages = network.messages();
+/// network.nodes[1].broadcast("hello".to_owned());
+/// let (one, (_text, _from)) = messages.recv().await.unwrap();
+/// let (other, (_text, _from)) = messages.recv().await.unwrap();
+/// assert_eq!((one.min(other), one.max(other)), (0, 2));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Merged<S> {
     streams: SelectAll<Numbered<S>>,
 }

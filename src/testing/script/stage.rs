@@ -34,6 +34,30 @@ use crate::{
 const LOOPBACK: u32 = u32::from_be_bytes([127, 0, 1, 0]);
 
 /// A script and whom it dials.
+///
+/// # Examples
+///
+/// A crowd that comes at once, each from a host of its own:
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::{Node, testing::{Closed, Memory, Script}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let memory = Memory::new();
+/// let builder = Node::builder().transport(memory.clone()).listen("127.0.0.1:7");
+/// let (node, _inbound) = builder.start::<_, String>(codec).await?;
+///
+/// let guest = Script::over(memory, codec).send("here").half_close();
+/// let guest = guest.expect_closed(Closed::Orderly).dial(node.local_addr().unwrap());
+/// for transcript in guest.play_times(100).await {
+///     assert_eq!(transcript?.received().count(), 0);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is dialled until it is played"]
 pub struct Dialing<C: Decoder, T: Transport = Tcp> {
     script: Script<C, T>,
@@ -41,6 +65,24 @@ pub struct Dialing<C: Decoder, T: Transport = Tcp> {
 }
 
 /// A script and where it listens: from before the play begins until this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use tokio_util::codec::LinesCodec;
+/// use wattle::testing::Script;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let codec = |_| LinesCodec::new_with_max_length(8192);
+/// let script = Script::new(codec).expect("hello");
+/// let mut server = script.listen("127.0.0.1:0".parse()?).await?;
+/// let client = Script::new(codec).send("hello").dial(server.local_addr());
+/// let (at_server, at_client) = tokio::join!(server.play(), client.play());
+/// println!("{}{}", at_server?, at_client?);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Listening<C: Decoder, T: Transport = Tcp> {
     script: Script<C, T>,
     acceptor: T::Acceptor,
