@@ -5,7 +5,7 @@ mod common;
 use std::{collections::BTreeSet, error::Error, fmt, io, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use common::{Failing, Memory, adopt, adopting, ending, finish_events, in_memory, join};
+use common::{Duplex, Failing, adopt, adopting, ending, finish_events, in_memory, join};
 use common::{shut_down, within};
 use socket2::SockRef;
 use tokio::{
@@ -94,7 +94,7 @@ async fn over_tcp() -> Pair<TcpStream> {
 }
 
 /// The remote's end takes four bytes, which it doesn't read.
-async fn over_memory(options: fn(Builder<Memory>) -> Builder<Memory>) -> Pair<DuplexStream> {
+async fn over_memory(options: fn(Builder<Duplex>) -> Builder<Duplex>) -> Pair<DuplexStream> {
     let (node, events) = start(options(in_memory())).await;
     let (peer, remote) = join(&node, 4).await;
     Pair {
@@ -273,7 +273,7 @@ async fn frame_too_large() -> Disconnect {
 }
 
 async fn queue_full() -> Disconnect {
-    let full = |builder: Builder<Memory>| {
+    let full = |builder: Builder<Duplex>| {
         let builder = builder.when_full(WhenFull::Disconnect);
         builder.max_outbound_messages(1)
     };

@@ -5,7 +5,7 @@ mod common;
 use std::{io, time::Duration};
 
 use bytes::{Buf, Bytes, BytesMut};
-use common::{Memory, soon, within};
+use common::{Duplex, soon, within};
 use common::{ending, expect_text, finish_events, in_memory, join, next_event, quiet};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -24,7 +24,7 @@ fn endless(_: Peer) -> LinesCodec {
 }
 
 /// A node that speaks lines of any length.
-async fn start(options: Builder<Memory>) -> (Node<String>, Events<String>) {
+async fn start(options: Builder<Duplex>) -> (Node<String>, Events<String>) {
     let (node, inbound) = within(options.start(endless)).await.expect("a node");
     (node, inbound.into_events())
 }
@@ -207,7 +207,7 @@ impl Encoder<Bytes> for Terse {
     }
 }
 
-async fn start_terse(options: Builder<Memory>) -> (Node<Bytes>, Events<Bytes>) {
+async fn start_terse(options: Builder<Duplex>) -> (Node<Bytes>, Events<Bytes>) {
     let (node, inbound) = within(options.start(|_| Terse::default()))
         .await
         .expect("a node");

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{
-    Memory, expect_text, finish, finish_events, in_memory, join, next_event, quiet, start_lines,
+    Duplex, expect_text, finish, finish_events, in_memory, join, next_event, quiet, start_lines,
     within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -16,7 +16,7 @@ fn line() -> String {
     "x".repeat(1023)
 }
 
-async fn node(builder: Builder<Memory>) -> (Node<String>, Inbound<String>) {
+async fn node(builder: Builder<Duplex>) -> (Node<String>, Inbound<String>) {
     start_lines(builder.memory_budget(BUDGET).write_boundary(1)).await
 }
 

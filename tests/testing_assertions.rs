@@ -13,15 +13,15 @@ use std::{
     time::Duration,
 };
 
-use common::{in_memory, join, lines, network as memory, start_lines, within};
+use common::{in_memory, join, lines, start_lines, within};
 use futures::future::FutureExt;
 use tokio::{io::AsyncWriteExt, net::TcpListener, task::yield_now, time::Instant};
 use wattle::{
     Event, Inbound, Node, Reason,
     testing::{
-        Check, Leaks, Network, PATIENCE, Recorded, Topology, assert_connected, assert_disconnected,
-        assert_no_leaks, connected, disconnected, eventually, expect_event, expect_next_event,
-        network,
+        Check, Leaks, Memory, Network, PATIENCE, Recorded, Topology, assert_connected,
+        assert_disconnected, assert_no_leaks, connected, disconnected, eventually, expect_event,
+        expect_next_event, network,
     },
 };
 
@@ -364,7 +364,7 @@ async fn descriptors_and_tasks_of_tests_beside_it_make_no_difference() {
 #[tokio::test(start_paused = true)]
 async fn a_handle_that_was_left_is_named_with_its_node() {
     let mut leaks = Leaks::watch();
-    let network = memory::Network::default();
+    let network = Memory::new();
     let builder = Node::builder().name("forgotten").transport(network);
     let (node, inbound) = start_lines(builder).await;
     leaks.follow([&node]);

@@ -1,8 +1,11 @@
 //! An interceptor does to messages what it is told, and to nothing else.
 
 mod common;
+#[path = "testing_interceptor/cutting.rs"]
+mod cutting;
 
 use std::{
+    io::ErrorKind,
     net::SocketAddr,
     sync::{
         Arc, Mutex,
@@ -13,8 +16,7 @@ use std::{
 
 use bytes::BytesMut;
 use common::{
-    ending, finish_events, lines, network::Network, next_event, quiet, read_text, shut_down,
-    start_lines, within,
+    ending, finish_events, lines, next_event, quiet, read_text, shut_down, start_lines, within,
 };
 use futures::future::poll_fn;
 use tokio::{
@@ -25,7 +27,7 @@ use tokio::{
 use tokio_util::codec::{Decoder, Encoder, LengthDelimitedCodec, LinesCodec, LinesCodecError};
 use wattle::{
     Disconnect, Event, Events, Node, Peer, Reason, Side, Transport,
-    testing::{Interceptor, Passage, Verdict},
+    testing::{Interceptor, Memory, MemoryStream, Passage, Verdict},
     transport::Acceptor,
 };
 
@@ -45,7 +47,7 @@ fn deliver(_: Passage, line: String) -> Verdict<String> {
 
 /// A server, an interceptor before it, and a client that has dialled that.
 struct Scene {
-    network: Network,
+    network: Memory,
     interceptor: Lines,
     server: Node<String>,
     served: Events<String>,
@@ -59,7 +61,7 @@ impl Scene {
     async fn new(
         judge: impl Fn(Passage, String) -> Verdict<String> + Send + Sync + 'static,
     ) -> Self {
-        let network = Network::default();
+        let network = Memory::new();
         let listening = Node::builder()
             .transport(network.clone())
             .allow_half_open(true)
@@ -164,7 +166,11 @@ async fn what_is_delivered_passes_both_ways_and_so_do_the_ends() {
 #[tokio::test(start_paused = true)]
 async fn a_side_that_has_ended_still_gets_answers() {
     let scene = Scene::new(deliver).await;
-    let mut raw = scene.network.dial(scene.interceptor.addr()).await.unwrap();
+    let mut raw = scene
+        .network
+        .connect(scene.interceptor.addr())
+        .await
+        .unwrap();
     raw.write_all(b"question\n").await.unwrap();
     raw.shutdown().await.unwrap();
     let mut served = scene.served;
@@ -235,168 +241,6 @@ async fn a_delay_holds_up_what_is_behind_it_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_link_is_cut_before_or_after_a_message() {
-    for (deliver_it, expected) in [(false, &["0", "1"][..]), (true, &["0", "1", "2"])] {
-        let judge = move |passage: Passage, line: String| match (passage.number, deliver_it) {
-            (2, false) => Verdict::CutBefore,
-            (2, true) => Verdict::CutAfter(line),
-            _ => Verdict::Deliver(line),
-        };
-        let mut scene = Scene::new(judge).await;
-        scene.say(&["0", "1", "2"]).await;
-        scene.expect_served(expected).await;
-        let (at_client, _) = scene.ends().await;
-        assert!(
-            matches!(at_client.reason, Reason::EndOfStream),
-            "{at_client}"
-        );
-        assert!(scene.interceptor.failures().is_empty());
-        scene.finish().await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_cannot_be_decoded_cuts_its_link_and_is_told() {
-    let mut scene = Scene::new(deliver).await;
-    scene.say(&["0", &"too long ".repeat(9)]).await;
-    scene.expect_served(&["0"]).await;
-    scene.ends().await;
-    let failures = scene.interceptor.failures();
-    let [failure] = &failures[..] else {
-        panic!("{failures:?}");
-    };
-    let passage = failure.passage;
-    assert_eq!(
-        (passage.link, passage.from, passage.number),
-        (0, Side::Dialer, 1)
-    );
-    assert_eq!(&*failure.error, "max line length exceeded");
-    scene.finish().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_judge_that_panics_cuts_its_link_only_and_what_it_says_is_told() {
-    let judge = |passage: Passage, line: String| {
-        assert_ne!(line, "boom", "in link {}", passage.link);
-        Verdict::Deliver(line)
-    };
-    let scene = Scene::new(judge).await;
-    let mut served = scene.served;
-    let mut other = scene.network.dial(scene.interceptor.addr()).await.unwrap();
-    let at_other = connected(&mut served).await;
-    other.write_all(b"0\nboom\n").await.unwrap();
-    expect(&mut served, &["0"]).await;
-    assert_eq!(read_text(&mut other).await, "");
-    let failures = scene.interceptor.failures();
-    let [failure] = &failures[..] else {
-        panic!("{failures:?}");
-    };
-    let passage = failure.passage;
-    assert_eq!(
-        (passage.link, passage.from, passage.number),
-        (1, Side::Dialer, 1)
-    );
-    let told = &failure.error;
-    assert!(told.starts_with("panicked: assertion"), "{told}");
-    assert!(told.contains("in link 1"), "{told}");
-    let event = next_event(&mut served).await;
-    assert!(matches!(event, Event::ReadClosed(peer) if peer == at_other));
-    let line = scene.client.send_to("still".to_owned(), scene.at_client);
-    within(line).await.unwrap();
-    expect(&mut served, &["still"]).await;
-}
-
-/// Lines, of which it doesn't survive one.
-struct Fragile(LinesCodec);
-
-impl Decoder for Fragile {
-    type Item = String;
-    type Error = LinesCodecError;
-
-    fn decode(&mut self, bytes: &mut BytesMut) -> Result<Option<String>, LinesCodecError> {
-        let line = self.0.decode(bytes)?;
-        assert_ne!(line.as_deref(), Some("boom"));
-        Ok(line)
-    }
-}
-
-impl Encoder<String> for Fragile {
-    type Error = LinesCodecError;
-
-    fn encode(&mut self, line: String, bytes: &mut BytesMut) -> Result<(), LinesCodecError> {
-        self.0.encode(line, bytes)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_codec_that_panics_and_one_that_cannot_be_made_cut_their_link_and_are_told() {
-    let network = Network::default();
-    let mut target = network.bind(any_port()).await.unwrap();
-    let made = AtomicUsize::new(0);
-    let codec = move || {
-        assert!(made.fetch_add(1, Ordering::Relaxed) < 2, "no more of them");
-        Fragile(codec())
-    };
-    let addr = target.local_addr().unwrap();
-    let started = Interceptor::start_over(network.clone(), any_port(), addr, codec, deliver);
-    let interceptor = started.await.unwrap();
-    let mut told = async |text: &[u8]| {
-        let mut near = network.dial(interceptor.addr()).await.unwrap();
-        let (mut far, _) = within(poll_fn(|cx| target.poll_accept(cx))).await.unwrap();
-        near.write_all(text).await.unwrap();
-        assert_eq!(read_text(&mut near).await, "");
-        let arrived = read_text(&mut far).await;
-        let last = interceptor.failures().pop().unwrap();
-        (arrived, last.passage.number, last.error)
-    };
-    let (arrived, number, error) = told(b"0\nboom\n").await;
-    assert_eq!((&*arrived, number), ("0\n", 1));
-    assert!(error.starts_with("panicked: assertion"), "{error}");
-    let (arrived, number, error) = told(b"").await;
-    assert_eq!((&*arrived, number), ("", 0));
-    assert_eq!(&*error, "panicked: no more of them");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_message_that_cannot_be_encoded_cuts_its_link_and_is_told() {
-    let network = Network::default();
-    let frames = LengthDelimitedCodec::new;
-    let listening = Node::builder()
-        .transport(network.clone())
-        .listen(any_port());
-    let (server, _served) = listening.start(move |_| frames()).await.unwrap();
-    let judge = |_: Passage, _| Verdict::Deliver(bytes::Bytes::from(vec![0; 9 << 20]));
-    let target = server.local_addr().unwrap();
-    let interceptor = Interceptor::start_over(network.clone(), any_port(), target, frames, judge)
-        .await
-        .unwrap();
-    let mut raw = network.dial(interceptor.addr()).await.unwrap();
-    raw.write_all(b"\0\0\0\x01x").await.unwrap();
-    assert_eq!(read_text(&mut raw).await, "");
-    let failures = interceptor.failures();
-    assert!(
-        failures[0].error.contains("frame size too big"),
-        "{failures:?}"
-    );
-    shut_down::<bytes::Bytes>(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_target_that_does_not_listen_ends_the_link_and_is_told() {
-    let network = Network::default();
-    let nobody = SocketAddr::from(([127, 0, 0, 1], 9));
-    let interceptor: Lines =
-        Interceptor::start_over(network.clone(), any_port(), nobody, codec, deliver)
-            .await
-            .unwrap();
-    let mut raw = network.dial(interceptor.addr()).await.unwrap();
-    assert_eq!(read_text(&mut raw).await, "");
-    let failures = interceptor.failures();
-    assert_eq!(failures[0].passage.from, Side::Listener);
-    assert_eq!(&*failures[0].error, "connection refused");
-}
-
-#[tokio::test(start_paused = true)]
 async fn another_judge_decides_on_links_that_there_are() {
     let mut scene = Scene::new(deliver).await;
     scene.say(&["0"]).await;
@@ -413,29 +257,6 @@ async fn another_judge_decides_on_links_that_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn links_are_numbered_and_one_that_is_cut_is_the_only_one() {
-    let judge = |passage: Passage, line: String| match &*line {
-        "cut" => Verdict::CutBefore,
-        _ => Verdict::Deliver(format!("{} {line}", passage.link)),
-    };
-    let scene = Scene::new(judge).await;
-    let mut served = scene.served;
-    let mut raw = Vec::new();
-    for _ in 0..3 {
-        raw.push(scene.network.dial(scene.interceptor.addr()).await.unwrap());
-        connected(&mut served).await;
-    }
-    raw[1].write_all(b"cut\n").await.unwrap();
-    assert_eq!(read_text(&mut raw[1]).await, "");
-    let event = next_event(&mut served).await;
-    assert!(matches!(event, Event::ReadClosed(_)), "{event:?}");
-    raw[0].write_all(b"x\n").await.unwrap();
-    expect(&mut served, &["1 x"]).await;
-    raw[2].write_all(b"y\n").await.unwrap();
-    expect(&mut served, &["3 y"]).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn dropping_it_cuts_all_links_and_ends_its_listening() {
     let scene = Scene::new(deliver).await;
     let (network, addr) = (scene.network, scene.interceptor.addr());
@@ -443,8 +264,8 @@ async fn dropping_it_cuts_all_links_and_ends_its_listening() {
     let mut heard = scene.heard;
     let end = ending(&mut heard, scene.at_client).await;
     assert!(matches!(end.reason, Reason::EndOfStream), "{end}");
-    let refused = network.dial(addr).await.unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    let refused = network.connect(addr).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[tokio::test]
@@ -458,7 +279,7 @@ async fn over_tcp_a_cut_is_a_reset() {
     near.write_all(b"x\n").await.unwrap();
     for stream in [&mut near, &mut far] {
         let error = within(stream.read_u8()).await.unwrap_err();
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     }
 }
 

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use common::{lines, network as memory, soon, within};
+use common::{lines, soon, within};
 use tokio_util::codec::{Framed, LinesCodec};
 use wattle::{
     BoxError, ConnectError, Event, Inbound, Node, Peer, Protocol, ShutdownReport, Side, StartError,
-    testing::{Network, NetworkError, Topology, TopologyError, eventually, network},
+    Transport,
+    testing::{Memory, Network, NetworkError, Topology, TopologyError, eventually, network},
     transport::ByteStream,
 };
 
@@ -248,7 +249,7 @@ async fn a_hub_has_room_for_all_its_edges() {
 
 #[tokio::test]
 async fn a_network_in_memory_needs_no_time() {
-    let memory = memory::Network::default();
+    let memory = Memory::new();
     tokio::time::pause();
     let network: Lines = Network::builder()
         .options(|_, node| node.transport(memory.clone()))
@@ -356,7 +357,7 @@ impl<S: ByteStream> Protocol<S> for Slow {
 
 #[tokio::test(start_paused = true)]
 async fn a_listener_that_never_gets_ready_is_waited_for_so_long_and_no_longer() {
-    let memory = memory::Network::default();
+    let memory = Memory::new();
     let limit = Duration::from_secs(7);
     let started: Result<Lines, _> = Network::builder()
         .options(|_, node| node.transport(memory.clone()))
@@ -397,7 +398,7 @@ async fn whom_nobody_listens_for_is_said() {
 #[tokio::test]
 async fn a_start_that_is_dropped_leaves_no_node_behind() {
     for polls in 0..12 {
-        let (memory, addrs) = (memory::Network::default(), Arc::new(Mutex::new(Vec::new())));
+        let (memory, addrs) = (Memory::new(), Arc::new(Mutex::new(Vec::new())));
         let start = Network::builder()
             .options(|index, node| {
                 let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, 1000 + index as u16));
@@ -410,12 +411,12 @@ async fn a_start_that_is_dropped_leaves_no_node_behind() {
         let addrs = addrs.lock().unwrap().clone();
         for addr in addrs {
             let closed = async {
-                while memory.dial(addr).await.is_ok() {
+                while memory.connect(addr).await.is_ok() {
                     tokio::task::yield_now().await;
                 }
             };
             soon("the address to be closed", closed).await;
-            let refused = memory.dial(addr).await.map(drop).unwrap_err();
+            let refused = memory.connect(addr).await.map(drop).unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         }
     }

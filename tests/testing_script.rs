@@ -12,7 +12,7 @@ use tokio_util::codec::{Decoder, LinesCodec};
 use wattle::{
     BoxError, Disconnect, Event, Events, Node, Peer, Reason, Transport,
     testing::{
-        Closed, Script,
+        Closed, Memory, Script,
         script::{Entry, Failure, Happening, Player, Transcript},
     },
 };
@@ -31,7 +31,7 @@ mod value;
 #[path = "testing_script/wire.rs"]
 mod wire;
 
-use common::{network::Network, next_event, within};
+use common::{next_event, within};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -8,7 +8,7 @@ use tokio_util::codec::{Decoder, LengthDelimitedCodec, LinesCodec};
 use wattle::{
     BoxError, Transport,
     testing::{
-        Closed, Script,
+        Closed, Memory, Script,
         script::{Failure, Instead, Player},
     },
     transport::ByteStream,
@@ -24,15 +24,13 @@ mod messages;
 #[path = "testing_script_failures/time.rs"]
 mod time;
 
-use common::network::Network;
-
 const SECOND: Duration = Duration::from_secs(1);
 
 fn script() -> Script<LinesCodec> {
     Script::new(|_| LinesCodec::new_with_max_length(16))
 }
 
-fn lines_over(network: Network) -> Script<LinesCodec, Network> {
+fn lines_over(network: Memory) -> Script<LinesCodec, Memory> {
     Script::over(network, |_| LinesCodec::new())
 }
 

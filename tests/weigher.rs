@@ -7,7 +7,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use common::{Memory, finish, finish_events, in_memory, join, next_event, quiet, within};
+use common::{Duplex, finish, finish_events, in_memory, join, next_event, quiet, within};
 use futures::SinkExt;
 use tokio::io::AsyncReadExt;
 use tokio_util::{
@@ -41,7 +41,7 @@ impl Encoder<Sized> for Zeros {
     }
 }
 
-async fn start<W: Weigher<Sized>>(builder: Builder<Memory, W>) -> (Node<Sized>, Inbound<()>) {
+async fn start<W: Weigher<Sized>>(builder: Builder<Duplex, W>) -> (Node<Sized>, Inbound<()>) {
     within(builder.start(|_| Zeros)).await.unwrap()
 }
 

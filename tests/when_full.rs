@@ -15,7 +15,7 @@ mod dropping;
 mod flushing;
 
 use common::{
-    Memory, ending, expect_text, finish_events, in_memory, join, next_event, quiet, read_text,
+    Duplex, ending, expect_text, finish_events, in_memory, join, next_event, quiet, read_text,
     shut_down, soon, start_lines, within,
 };
 
@@ -35,7 +35,7 @@ const ROOM: u64 = 4;
 /// What the task is stuck with: the write buffer takes this one, and the remote only its beginning.
 const FIRST: &str = "first message";
 
-async fn stuck(builder: Builder<Memory>) -> Stuck {
+async fn stuck(builder: Builder<Duplex>) -> Stuck {
     let (node, inbound) = start_lines(builder.write_boundary(1)).await;
     let mut events = inbound.into_events();
     let (peer, remote) = join(&node, 4).await;
@@ -51,7 +51,7 @@ async fn stuck(builder: Builder<Memory>) -> Stuck {
     }
 }
 
-fn room_for(messages: usize) -> Builder<Memory> {
+fn room_for(messages: usize) -> Builder<Duplex> {
     in_memory().max_outbound_messages(messages)
 }
 

@@ -10,7 +10,7 @@ mod proxy;
 
 pub use self::proxy::Proxy;
 pub(super) use self::{
-    connection::{Connection, Way},
+    connection::{Connection, Parting, Way},
     lane::{Hold, Lane},
     pipe::{Bore, Step},
 };

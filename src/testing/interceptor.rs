@@ -1,6 +1,7 @@
 //! Faults by message: a proxy that knows the codec.
 
 use std::{
+    any::Any,
     fmt, io,
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -18,6 +19,7 @@ use tokio_util::codec::{Decoder, Encoder, Framed};
 use crate::{
     BoxError, Side, Transport,
     disconnect::shown,
+    testing::MemoryStream,
     transport::{self, Acceptor, ByteStream, Tcp},
 };
 
@@ -265,13 +267,18 @@ where
     }
 }
 
-/// Resets a stream, if it is of a kind that can be; others are dropped.
+/// Resets a stream, if it is of a kind that can be; others are dropped. What was delivered has been, over
+/// `Memory` too.
 fn cut<S: ByteStream, C: Encoder<Out>, Out>(
     stream: SplitStream<Framed<S, C>>,
     sink: SplitSink<Framed<S, C>, Out>,
 ) {
     if let Ok(mut framed) = stream.reunite(sink) {
-        transport::reset_on_drop(framed.get_mut());
+        let stream = framed.get_mut();
+        match (stream as &mut dyn Any).downcast_mut::<MemoryStream>() {
+            Some(stream) => stream.break_off_on_drop(),
+            None => _ = transport::reset_on_drop(stream),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 
 pub(crate) mod dropped;
 pub(crate) mod hesitant;
-pub(crate) mod network;
 pub(crate) mod nodes;
 pub(crate) mod pairs;
 pub(crate) mod random;

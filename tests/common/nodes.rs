@@ -48,10 +48,10 @@ pub(crate) fn adopting<S: ByteStream>() -> Builder<AdoptOnly<S>> {
 }
 
 /// Streams in memory, brought by the test.
-pub(crate) type Memory = AdoptOnly<DuplexStream>;
+pub(crate) type Duplex = AdoptOnly<DuplexStream>;
 
 /// The options of a node whose streams are in memory.
-pub(crate) fn in_memory() -> Builder<Memory> {
+pub(crate) fn in_memory() -> Builder<Duplex> {
     adopting()
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn expect_text(stream: &mut DuplexStream, expected: &str) {
 }
 
 /// Reads until the end of the stream.
-pub(crate) async fn read_text(stream: &mut DuplexStream) -> String {
+pub(crate) async fn read_text(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut text = String::new();
     within(stream.read_to_string(&mut text)).await.unwrap();
     text

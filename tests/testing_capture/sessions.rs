@@ -6,15 +6,17 @@ use bytes::{Bytes, BytesMut};
 use futures::{SinkExt, StreamExt};
 use tokio::io::duplex;
 use tokio_util::codec::{Encoder, Framed};
-use wattle::{BoxError, Event, Protocol, Side, testing::capture::Direction, transport::ByteStream};
+use wattle::{
+    BoxError, Event, Protocol, Side,
+    testing::{Memory, capture::Direction},
+    transport::ByteStream,
+};
 
 use super::*;
 use crate::{
     capture::hex,
     common::{
-        adopt, adopting,
-        network::Network,
-        next_event,
+        adopt, adopting, next_event,
         pairs::{dial, pair},
         random, seed, start_lines,
     },
@@ -220,7 +222,7 @@ async fn a_tap_does_not_change_the_stream_of_the_session() {
         .await
         .unwrap();
     let (peer, remote) = join(&node, 64).await;
-    let network = Network::default();
+    let network = Memory::new();
     let builder = Node::builder()
         .transport(network.clone())
         .listen("127.0.0.1:0");

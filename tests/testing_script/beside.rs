@@ -17,7 +17,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn pings_are_answered_beside_the_script() {
-    let network = Network::default();
+    let network = Memory::new();
     let builder = Node::builder()
         .transport(network.clone())
         .idle_timeout(3 * SECOND)
@@ -60,7 +60,7 @@ async fn pings_are_answered_beside_the_script() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_pings_are_not_answered_hangs_up() {
-    let network = Network::default();
+    let network = Memory::new();
     let builder = Node::builder()
         .transport(network.clone())
         .idle_timeout(3 * SECOND)

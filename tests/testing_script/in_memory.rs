@@ -1,6 +1,6 @@
 //! Against nodes, and others, in memory.
 
-use wattle::{Side, testing::Memory};
+use wattle::Side;
 
 use super::*;
 use crate::common::start_lines;
@@ -22,7 +22,7 @@ async fn echo<T: Transport>(transport: T) -> (Node<String>, SocketAddr, JoinHand
 
 #[tokio::test(start_paused = true)]
 async fn a_client_plays_against_a_node_in_memory() {
-    let network = Network::default();
+    let network = Memory::new();
     let (node, addr, echo) = echo(network.clone()).await;
     let client = Script::over(network, lines)
         .send("one")
@@ -50,7 +50,7 @@ async fn a_client_plays_against_a_node_in_memory() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_isnt_there_is_dialled_by_a_node() {
-    let network = Network::default();
+    let network = Memory::new();
     let server = Script::over(network.clone(), lines)
         .expect("HELLO")
         .stall(30 * SECOND)
@@ -89,7 +89,7 @@ async fn a_stalled_peer_reads_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn several_clients_of_a_script_that_listens_are_served_at_once() {
-    let network = Network::default();
+    let network = Memory::new();
     let server = Script::over(network.clone(), lines)
         .expect("HELLO")
         .stall(5 * SECOND)

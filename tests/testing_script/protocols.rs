@@ -30,7 +30,7 @@ impl<S: ByteStream> Protocol<S> for Greeting {
 
 #[tokio::test(start_paused = true)]
 async fn a_handshake_comes_before_the_first_step_and_loses_nothing() {
-    let network = Network::default();
+    let network = Memory::new();
     let server = Script::over(network.clone(), Greeting("hello"));
     let server = server.send(Bytes::from_static(b"right behind it"));
     let mut server = server.listen(localhost()).await.unwrap();
@@ -69,7 +69,7 @@ impl<S: ByteStream> Protocol<S> for Unflushed {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_handshake_leaves_to_be_written_comes_before_the_first_step() {
-    let network = Network::default();
+    let network = Memory::new();
     let server = Script::over(network.clone(), Unflushed).send("and more");
     let mut server = server.listen(localhost()).await.unwrap();
     let client = Script::over(network, lines)
@@ -114,7 +114,7 @@ impl Encoder<Reply> for MiniRedis {
 
 #[tokio::test(start_paused = true)]
 async fn a_fake_redis_takes_ten_lines() {
-    let network = Network::default();
+    let network = Memory::new();
     let redis = Script::over(network.clone(), |_| MiniRedis(LinesCodec::new()))
         .auto_reply(|words| (words[0] == "PING").then(|| Reply::Simple("PONG".into())))
         .expect(["SET", "name", "wattle"])

@@ -5,12 +5,11 @@ use std::error::Error;
 use wattle::{Peer, Protocol};
 
 use super::*;
-use crate::common::network::black_hole;
+use crate::common::{black_hole, network};
 
 #[tokio::test(start_paused = true)]
 async fn it_could_not_connect() {
-    let network = Network::default();
-    let written = lines_over(network).send("hello");
+    let written = lines_over(network()).send("hello");
     let failure = written.dial(addr(7)).play().await.unwrap_err();
     assert_text(
         &failure,
@@ -40,7 +39,7 @@ async fn nobody_listens_at_a_real_port() {
 
 #[tokio::test(start_paused = true)]
 async fn it_could_not_listen() {
-    let network = Network::default();
+    let network = Memory::new();
     let written = lines_over(network).expect("hello");
     let _taken = written.listen(addr(7)).await.unwrap();
     let failure = written.listen(addr(7)).await.unwrap_err();
@@ -52,7 +51,7 @@ async fn it_could_not_listen() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_came() {
-    let network = Network::default();
+    let network = Memory::new();
     let written = lines_over(network.clone())
         .within(60 * SECOND)
         .expect("hello")
@@ -98,7 +97,7 @@ async fn the_handshake_failed_or_took_too_long() {
         }
     }
 
-    let network = Network::default();
+    let network = Memory::new();
     let other = lines_over(network.clone());
     let _listening = other.listen(addr(7)).await.unwrap();
     let written = Script::over(network.clone(), Sour(true));
@@ -119,12 +118,12 @@ async fn the_handshake_failed_or_took_too_long() {
 
 #[tokio::test(start_paused = true)]
 async fn of_many_each_has_its_own_outcome() {
-    let network = Network::default();
+    let network = Memory::new();
     let greeter = lines_over(network.clone()).send("hello");
     let mut greeter = greeter.listen(addr(7)).await.unwrap();
     let client = lines_over(network.clone()).within(SECOND).expect("hello");
     let client = client.dial(addr(7));
-    let elsewhere = Network::default();
+    let elsewhere = Memory::new();
     let from = [network.clone(), elsewhere, network];
     let (greeted, played) = tokio::join!(greeter.play_times(2), client.play_from(from));
     assert!(greeted.iter().all(Result::is_ok));

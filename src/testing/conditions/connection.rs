@@ -59,6 +59,17 @@ impl Wakes {
     }
 }
 
+/// How an end goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// In an orderly way, unless something that had come was not read: then with a reset.
+    Close,
+    /// With a reset that overtakes what was written.
+    Reset,
+    /// With a reset behind what was written.
+    ResetBehind,
+}
+
 /// A connection. Its ends hold it; the lanes that carry it don't.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -163,14 +174,14 @@ impl Connection {
         wakes.wake();
     }
 
-    /// The end is gone: without a loss an orderly end, else a reset.
-    pub(crate) fn close(&self, own: Way, reset: bool) {
+    /// The end is gone.
+    pub(crate) fn close(&self, own: Way, parting: Parting) {
         let mut wakes = Wakes::default();
         let inward = self.pipe(own.opposite());
-        if inward.abandon() || reset {
-            self.reset(own, &mut wakes);
-        } else {
-            self.pipe(own).finish(&mut wakes);
+        match (parting, inward.abandon()) {
+            (Parting::Close, false) => self.pipe(own).finish(&mut wakes),
+            (Parting::Close, true) | (Parting::Reset, _) => self.reset(own, &mut wakes),
+            (Parting::ResetBehind, _) => self.pipe(own).break_off(&mut wakes),
         }
         // Last, so that it finds all of this, also if it has begun to wait in between.
         inward.wake_writer(&mut wakes);

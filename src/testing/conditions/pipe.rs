@@ -174,6 +174,17 @@ impl Pipe {
         })
     }
 
+    /// Resets it behind what was written.
+    pub(super) fn break_off(&self, wakes: &mut Wakes) {
+        self.with(|state, traffic| {
+            if !mem::replace(&mut state.shut, true) && !state.is_over() {
+                state.in_line = true;
+                state.reset(traffic);
+                wakes.push(state.reader.take());
+            }
+        });
+    }
+
     /// Nobody reads it any more, which its writer has to know. Whether something had arrived that was not
     /// read.
     pub(super) fn abandon(&self) -> bool {

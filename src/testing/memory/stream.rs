@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use super::{
-    super::conditions::{Connection, Step, Way},
+    super::conditions::{Connection, Parting, Step, Way},
     hosts::Port,
 };
 
@@ -59,7 +59,7 @@ pub struct MemoryStream {
     peer: SocketAddr,
     reads: Timer,
     writes: Timer,
-    reset: bool,
+    parting: Parting,
     /// Of who has dialled; a listener's connections share its own.
     _port: Option<Port>,
 }
@@ -78,7 +78,7 @@ impl MemoryStream {
             peer,
             reads: Timer::default(),
             writes: Timer::default(),
-            reset: false,
+            parting: Parting::Close,
             _port: port,
         }
     }
@@ -103,18 +103,26 @@ impl MemoryStream {
 
     /// Resets the connection: what the other end has not read is lost.
     pub fn reset(mut self) {
-        self.reset = true;
+        self.parting = Parting::Reset;
     }
 
     /// Makes dropping it a reset: for what nobody will accept, and who was given up.
     pub(crate) fn reset_on_drop(&mut self, on: bool) {
-        self.reset = on;
+        self.parting = match on {
+            true => Parting::Reset,
+            false => Parting::Close,
+        };
+    }
+
+    /// Makes dropping it a reset that comes behind what was written.
+    pub(in crate::testing) fn break_off_on_drop(&mut self) {
+        self.parting = Parting::ResetBehind;
     }
 }
 
 impl Drop for MemoryStream {
     fn drop(&mut self) {
-        self.connection.close(self.way, self.reset);
+        self.connection.close(self.way, self.parting);
     }
 }
 
