@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, future::join_all};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::Instant,
@@ -295,12 +295,8 @@ async fn history(seed: u64) -> String {
     const MESSAGES: usize = 20;
     let message = |number: usize| format!("{number} {}", "x".repeat(17 * number));
     let say = |node: &Node<String>| {
-        let mut peers = node.peers();
-        peers.sort();
         for number in 0..MESSAGES {
-            for &peer in &peers {
-                node.try_send_to(message(number), peer).expect("room");
-            }
+            assert!(node.broadcast(message(number)).full.is_empty());
         }
     };
     let memory = Memory::with_seed(seed).capacity(300).segment(1..=40);
@@ -352,8 +348,13 @@ async fn history(seed: u64) -> String {
         left -= read;
         tell(&format!("read {read}"));
     }
-    for node in &nodes {
-        node.shutdown().await;
+    drop(raw);
+    join_all(nodes.iter().map(Node::shutdown)).await;
+    drop(nodes);
+    while let Some((number, event)) = within(all.next()).await {
+        if let Event::Disconnected(peer, end) = event {
+            tell(&format!("{number} - {} {end}", peer.addr()));
+        }
     }
     text
 }
