@@ -52,11 +52,13 @@ impl Share {
     }
 
     /// Whether it may hold more.
+    #[inline]
     pub(crate) fn has_room(&self) -> bool {
         let budget = self.budget.as_ref();
         budget.is_none_or(|budget| self.held < budget.left())
     }
 
+    #[inline]
     pub(crate) fn hold(&mut self, bytes: usize) {
         if let Some(budget) = &self.budget {
             // A lie about the size of a message must not overflow what the others hold.
@@ -66,6 +68,7 @@ impl Share {
         }
     }
 
+    #[inline]
     pub(crate) fn give_back(&mut self, bytes: usize) {
         if let Some(budget) = &self.budget {
             let bytes = bytes.min(self.held);

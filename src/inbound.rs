@@ -133,7 +133,11 @@ impl<In> Inbound<In> {
     ///
     /// A call that is dropped has taken nothing.
     pub async fn recv(&mut self) -> Option<(In, Peer)> {
-        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+        std::future::poll_fn(
+            #[inline(always)]
+            |cx| self.poll_recv(cx),
+        )
+        .await
     }
 
     /// The stream with the lifecycle of the connections in it. What happened since the node was
@@ -145,11 +149,18 @@ impl<In> Inbound<In> {
         self.events
     }
 
+    /// What is left of a turn is taken right where it is asked for.
+    #[inline(always)]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<(In, Peer)>> {
+        if let Some(item) = self.events.pop_message() {
+            return Poll::Ready(Some(item));
+        }
+        self.poll_next_turn(cx)
+    }
+
+    #[inline(never)]
+    fn poll_next_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<(In, Peer)>> {
         loop {
-            if let Some(item) = self.events.pop_message() {
-                return Poll::Ready(Some(item));
-            }
             match ready!(self.events.poll_recv(cx)) {
                 Some(Event::Message(message, peer)) => {
                     return Poll::Ready(Some((message, peer)));
@@ -172,6 +183,7 @@ impl<In> Events<In> {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    #[inline(always)]
     fn pop_message(&mut self) -> Option<(In, Peer)> {
         match self.turn {
             Some(peer) if !self.batch.connected => self

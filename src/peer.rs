@@ -4,7 +4,7 @@ use std::{
     cmp::Ordering as CmpOrdering,
     fmt,
     hash::{Hash, Hasher},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6},
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -15,12 +15,23 @@ use std::{
 /// Ids are never used twice in a process, so a `Peer` that is gone never comes to mean another.
 ///
 /// Equality, order and hash are those of the id.
+// Its address is there in plain numbers: every message is moved several times with its `Peer`, and what has
+// an `enum` or a `bool` inside is moved in pieces, each of which waits for one that was written before.
 #[derive(Clone, Copy)]
 pub struct Peer {
     id: u64,
-    addr: SocketAddr,
-    side: Side,
+    /// The remote address; that of IPv4 is in the lower half.
+    ip_high: u64,
+    ip_low: u64,
+    port: u16,
+    /// [`IPV6`] and [`DIALLED`].
+    flags: u16,
+    flowinfo: u32,
+    scope_id: u32,
 }
+
+const IPV6: u16 = 1;
+const DIALLED: u16 = 2;
 
 /// Who opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,7 +50,26 @@ impl Peer {
     }
 
     pub(crate) fn of(id: u64, addr: SocketAddr, side: Side) -> Self {
-        Self { id, addr, side }
+        let dialled = match side {
+            Side::Dialer => DIALLED,
+            Side::Listener => 0,
+        };
+        let (ip, family, flowinfo, scope_id) = match addr {
+            SocketAddr::V4(addr) => (addr.ip().to_bits().into(), 0, 0, 0),
+            SocketAddr::V6(addr) => {
+                let (flowinfo, scope_id) = (addr.flowinfo(), addr.scope_id());
+                (addr.ip().to_bits(), IPV6, flowinfo, scope_id)
+            }
+        };
+        Self {
+            id,
+            ip_high: (ip >> 64) as u64,
+            ip_low: ip as u64,
+            port: addr.port(),
+            flags: family | dialled,
+            flowinfo,
+            scope_id,
+        }
     }
 
     /// The id of the connection, unique in this process.
@@ -50,12 +80,20 @@ impl Peer {
     /// The remote address. For a connection that the remote opened, its port is usually an
     /// ephemeral one: not the port at which that node listens.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        if self.flags & IPV6 == 0 {
+            let ip = Ipv4Addr::from_bits(self.ip_low as u32);
+            return SocketAddrV4::new(ip, self.port).into();
+        }
+        let ip = u128::from(self.ip_high) << 64 | u128::from(self.ip_low);
+        SocketAddrV6::new(ip.into(), self.port, self.flowinfo, self.scope_id).into()
     }
 
     /// Who opened the connection: [`Side::Dialer`] if this node did.
     pub fn side(&self) -> Side {
-        self.side
+        match self.flags & DIALLED {
+            0 => Side::Listener,
+            _ => Side::Dialer,
+        }
     }
 }
 
@@ -88,13 +126,40 @@ impl Hash for Peer {
 /// `#ID ADDRESS`, for example `#7 127.0.0.1:4000`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {}", self.id, self.addr)
+        write!(f, "#{} {}", self.id, self.addr())
     }
 }
 
 /// `#ID ADDRESS (SIDE)`, for example `#7 127.0.0.1:4000 (Dialer)`.
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {} ({:?})", self.id, self.addr, self.side)
+        write!(f, "#{} {} ({:?})", self.id, self.addr(), self.side())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_the_address_and_the_side_that_it_was_made_with() {
+        let scoped = SocketAddrV6::new("fe80::1:2".parse().expect("an address"), 9, 0x12345, 7);
+        let addrs = [
+            "203.0.113.9:4000",
+            "255.255.255.255:65535",
+            "[2001:db8::ff]:1",
+        ];
+        let addrs = addrs.map(|addr| addr.parse().expect("an address"));
+        for addr in addrs.into_iter().chain([scoped.into()]) {
+            for side in [Side::Dialer, Side::Listener] {
+                let peer = Peer::next(addr, side);
+                assert_eq!((peer.addr(), peer.side()), (addr, side));
+            }
+        }
+        let (mapped, v4) = ("[::ffff:1.2.3.4]:5", "1.2.3.4:5");
+        for text in [mapped, v4] {
+            let addr: SocketAddr = text.parse().expect("an address");
+            assert_eq!(Peer::next(addr, Side::Dialer).addr().to_string(), text);
+        }
     }
 }
