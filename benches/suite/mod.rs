@@ -15,7 +15,7 @@
 // Each benchmark uses a part of it.
 #![allow(dead_code)]
 
-use std::{env, future::Future, pin::Pin};
+use std::{env, future::Future, pin::Pin, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -23,6 +23,7 @@ pub(crate) mod flow;
 pub(crate) mod node;
 pub(crate) mod pea;
 pub(crate) mod raw;
+pub(crate) mod spread;
 
 /// Rounds, an odd number so that the median is one of them; one more comes first and doesn't count.
 const ROUNDS: usize = 9;
@@ -174,6 +175,17 @@ impl Suite {
     pub(crate) fn end(self) {
         println!("\n{}", self.lines.join("\n"));
     }
+}
+
+/// Processors' time that this process has used; none where the system doesn't say in a way that is known
+/// here, and a figure of it is not a number.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    return nix::time::clock_gettime(nix::time::ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .map(Duration::from)
+        .ok();
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 /// The middle one; of an even number, the upper of the two.

@@ -15,7 +15,10 @@ use tokio::{
 use tokio_util::codec::LengthDelimitedCodec;
 use wattle::{Event, Inbound, Node, PeerSink};
 
-use super::flow::{self, Flow};
+use super::{
+    flow::{self, Flow},
+    spread::{self, End, Receiver, Senders},
+};
 
 pub(crate) type Started = (Node<Bytes>, Inbound<BytesMut>);
 
@@ -247,4 +250,46 @@ pub(crate) async fn ages() -> (SocketAddr, JoinHandle<Vec<Duration>>) {
         ages
     });
     (addr, receiving)
+}
+
+/// Receives so many messages over so many connections.
+pub(crate) async fn receive(connections: usize, messages: usize) -> Receiver {
+    let builder = Node::builder()
+        .listen("127.0.0.1:0")
+        .max_connections(connections)
+        .max_pending(connections);
+    let (node, mut inbound): Started = builder
+        .start(|_| LengthDelimitedCodec::new())
+        .await
+        .expect("start");
+    let addr = node.local_addr().expect("it listens");
+    let receiving = tokio::spawn(async move {
+        for _ in 0..messages {
+            inbound.recv().await.expect("a message");
+        }
+        End::new(async move {
+            node.shutdown().await;
+        })
+    });
+    (addr, receiving)
+}
+
+/// Sends so many messages, a part of them to each of these addresses.
+pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
+    let builder = Node::builder().max_connections(addrs.len());
+    let (node, inbound): Started = builder
+        .start(|_| LengthDelimitedCodec::new())
+        .await
+        .expect("start");
+    let ending = node.clone();
+    let mut senders = Senders::new(addrs.len(), async move {
+        ending.shutdown().await;
+        drop(inbound);
+    });
+    for addr in &addrs {
+        let peer = node.connect(addr).await.expect("it listens");
+        let sink = node.peer_sink(peer).expect("connected");
+        senders.add(spread::send(sink, messages / addrs.len()));
+    }
+    senders
 }

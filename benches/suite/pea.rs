@@ -22,7 +22,13 @@ use tokio::{
 };
 use tokio_util::codec::LengthDelimitedCodec;
 
-use super::flow::{self, Flow};
+use super::{
+    flow::{self, Flow},
+    spread::{self, End, Receiver, Senders},
+};
+
+/// More than any benchmark has.
+const CONNECTIONS: u16 = 10_000;
 
 #[derive(Clone)]
 struct Pea {
@@ -66,8 +72,8 @@ impl Pea {
     async fn start(task: Task) -> (Self, SocketAddr) {
         let config = Config {
             listener_addr: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
-            max_connections: 200,
-            max_connections_per_ip: 200,
+            max_connections: CONNECTIONS,
+            max_connections_per_ip: CONNECTIONS,
             ..Config::default()
         };
         let pea = Self {
@@ -97,6 +103,16 @@ impl Pea {
         }
     }
 
+    async fn send_bursts(&self, addr: SocketAddr, messages: usize) {
+        let payload = Bytes::from_static(&[0x5a; spread::SIZE]);
+        for _ in 0..messages / spread::BURST {
+            for _ in 0..spread::BURST {
+                until_taken(|| self.unicast_fast(addr, payload.clone())).await;
+            }
+            yield_now().await;
+        }
+    }
+
     fn ping(&self, addr: SocketAddr) {
         let sent = self.unicast_fast(addr, Bytes::from_static(&flow::PING));
         sent.expect("there is room");
@@ -110,12 +126,22 @@ impl Pea {
     }
 }
 
-/// It has no send that waits for room: a full queue is an error.
+/// It has no send that waits for room: a full queue is an error. One that stays full isn't asked all the
+/// time.
 async fn until_taken(send: impl Fn() -> io::Result<()>) {
-    while send().is_err() {
+    for _ in 0..YIELDS {
+        if send().is_ok() {
+            return;
+        }
         yield_now().await;
     }
+    while send().is_err() {
+        sleep(LOOK_EVERY).await;
+    }
 }
+
+/// How often a full queue is asked at once.
+const YIELDS: usize = 1000;
 
 impl Pea2Pea for Pea {
     fn node(&self) -> &Node {
@@ -332,4 +358,27 @@ pub(crate) async fn ages() -> (SocketAddr, JoinHandle<Vec<Duration>>) {
         }
     });
     (addr, receiving)
+}
+
+/// Receives so many messages over so many connections.
+pub(crate) async fn receive(_connections: usize, messages: usize) -> Receiver {
+    let (pea, addr) = Pea::start(Task::count(messages)).await;
+    let receiving = tokio::spawn(async move {
+        pea.has_all().await;
+        End::new(async move { pea.node.shut_down().await })
+    });
+    (addr, receiving)
+}
+
+/// Sends so many messages, a part of them to each of these addresses.
+pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
+    let pea = Pea::sender().await;
+    let ending = pea.node.clone();
+    let mut senders = Senders::new(addrs.len(), async move { ending.shut_down().await });
+    for &addr in &addrs {
+        pea.connect(addr).await;
+        let (pea, messages) = (pea.clone(), messages / addrs.len());
+        senders.add(async move { pea.send_bursts(addr, messages).await });
+    }
+    senders
 }

@@ -18,7 +18,10 @@ use tokio::{
 };
 use tokio_util::codec::{Framed, FramedRead, FramedWrite, LengthDelimitedCodec};
 
-use super::flow::{self, Flow};
+use super::{
+    flow::{self, Flow},
+    spread::{self, End, Receiver, Senders},
+};
 
 type Reader = FramedRead<TcpStream, LengthDelimitedCodec>;
 type Writer = FramedWrite<TcpStream, LengthDelimitedCodec>;
@@ -221,4 +224,38 @@ async fn ages_of(mut reader: Reader) -> Vec<Duration> {
         ages.extend(flow::age(&message));
     }
     ages
+}
+
+/// Receives so many messages over so many connections.
+pub(crate) async fn receive(connections: usize, messages: usize) -> Receiver {
+    let listener = TcpListener::bind("0.0.0.0:0").await.expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    let receiving = tokio::spawn(async move {
+        let mut receiving = JoinSet::new();
+        for _ in 0..connections {
+            let (stream, _) = listener.accept().await.expect("somebody comes");
+            let mut reader = Buffers::AsGiven.reader(stream);
+            receiving.spawn(async move {
+                for _ in 0..messages / connections {
+                    reader.next().await.expect("a message").expect("no error");
+                }
+                reader
+            });
+        }
+        let readers = receiving.join_all().await;
+        End::new(async move { drop(readers) })
+    });
+    (([127, 0, 0, 1], port).into(), receiving)
+}
+
+/// Sends so many messages, a part of them to each of these addresses.
+pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
+    let mut senders = Senders::new(addrs.len(), async {});
+    for addr in &addrs {
+        let stream = TcpStream::connect(addr).await.expect("it listens");
+        stream.set_nodelay(true).expect("it is open");
+        let writer = Buffers::AsGiven.writer(stream);
+        senders.add(spread::send(writer, messages / addrs.len()));
+    }
+    senders
 }
