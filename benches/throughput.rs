@@ -15,10 +15,13 @@ use std::{future::Future, time::Duration};
 
 use suite::{
     Contender, Suite,
-    flow::{Flow, SIZES},
+    chart::{self, Panel},
+    flow::{Flow, SIZES, size_name},
     node, pea,
     raw::{self, Buffers},
 };
+
+const CONTENDERS: [&str; 4] = ["raw", "tuned", "pea2pea", "wattle"];
 
 /// How many connections.
 const CONNECTIONS: [usize; 3] = [1, 10, 100];
@@ -61,7 +64,23 @@ fn main() {
             node::broadcast,
         );
     }
+    if let Some(file) = suite.chart() {
+        let panels = CONNECTIONS.map(|connections| panel(&suite, connections));
+        chart::write(file, &CONTENDERS, &panels).expect("a chart");
+    }
     suite.end();
+}
+
+/// What so many senders to one node reach.
+fn panel(suite: &Suite, connections: usize) -> Panel {
+    let group = |size| {
+        let case = Flow::new(connections, size).name();
+        Some((size_name(size), suite.medians(&case)?.to_vec()))
+    };
+    Panel {
+        title: format!("{connections} → 1, messages per second ÷ raw"),
+        groups: SIZES.into_iter().filter_map(group).collect(),
+    }
 }
 
 fn flows() -> impl Iterator<Item = Flow> {
@@ -85,10 +104,10 @@ fn compare<R, P, W>(
     W: Future<Output = Duration> + 'static,
 {
     let contenders = [
-        rate("raw", flow, move |flow| raw(flow, Buffers::AsGiven)),
-        rate("tuned", flow, move |flow| raw(flow, Buffers::Large)),
-        rate("pea2pea", flow, pea2pea),
-        rate("wattle", flow, wattle),
+        rate(CONTENDERS[0], flow, move |flow| raw(flow, Buffers::AsGiven)),
+        rate(CONTENDERS[1], flow, move |flow| raw(flow, Buffers::Large)),
+        rate(CONTENDERS[2], flow, pea2pea),
+        rate(CONTENDERS[3], flow, wattle),
     ];
     suite.compare(&[format!("{way}{}", flow.name())], &contenders);
 }

@@ -15,7 +15,7 @@ const KIB: usize = 1024;
 /// So many bytes go through in a turn, so that one takes about a tenth of a second …
 const BYTES: usize = 256 * KIB * KIB;
 /// … and no more messages than that, as small ones cost by their number.
-const MESSAGES: usize = 4_000_000;
+const MESSAGES: usize = 2_000_000;
 
 /// One case of a flow.
 #[derive(Debug, Clone, Copy)]

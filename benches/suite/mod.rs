@@ -10,15 +10,23 @@
 //! cargo bench --bench NAME -- --quick            # 3 rounds
 //! cargo bench --bench NAME -- --only CASE        # the cases whose name has this in it
 //! cargo bench --bench NAME -- --profile wattle   # one contender alone, for a profiler
+//! cargo bench --bench throughput -- --chart FILE # the chart of the README, an SVG
 //! ```
 
 // Each benchmark uses a part of it.
 #![allow(dead_code)]
 
-use std::{env, future::Future, pin::Pin, time::Duration};
+use std::{
+    env,
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    time::Duration,
+};
 
 use tokio::runtime::{Builder, Runtime};
 
+pub(crate) mod chart;
 pub(crate) mod flow;
 pub(crate) mod node;
 pub(crate) mod pea;
@@ -58,10 +66,13 @@ pub(crate) struct Suite {
     rounds: usize,
     only: Option<String>,
     profile: Option<String>,
+    chart: Option<PathBuf>,
     runtime: Runtime,
     /// Whose columns the table has.
     columns: Vec<&'static str>,
     lines: Vec<String>,
+    /// The medians of all contenders, by case.
+    medians: Vec<(String, Vec<f64>)>,
 }
 
 impl Suite {
@@ -79,9 +90,11 @@ impl Suite {
             rounds: if quick { QUICK_ROUNDS } else { ROUNDS },
             only: after("--only"),
             profile: after("--profile"),
+            chart: after("--chart").map(PathBuf::from),
             runtime: runtime.expect("a runtime"),
             columns: Vec::new(),
             lines: Vec::new(),
+            medians: Vec::new(),
         }
     }
 
@@ -131,7 +144,11 @@ impl Suite {
                 .push(format!("ratio {}/{case}/{against} {ratio:.2}", self.name));
         }
         println!("| {case} | {} |", row.join(" | "));
-        median(rounds.iter().map(|round| round[ours]))
+        let medians = (0..contenders.len()).map(|n| median(rounds.iter().map(|round| round[n])));
+        let medians: Vec<f64> = medians.collect();
+        let of_ours = medians[ours];
+        self.medians.push((case.to_owned(), medians));
+        of_ours
     }
 
     /// A contender without the others.
@@ -169,6 +186,17 @@ impl Suite {
     /// A figure that isn't a comparison of contenders, such as one of wattle's with another of its own.
     pub(crate) fn tell(&mut self, line: String) {
         self.lines.push(line);
+    }
+
+    /// The medians of a case's contenders, if it was measured.
+    pub(crate) fn medians(&self, case: &str) -> Option<&[f64]> {
+        let (_, medians) = self.medians.iter().find(|(name, _)| name == case)?;
+        Some(medians)
+    }
+
+    /// Where a chart is to be written.
+    pub(crate) fn chart(&self) -> Option<&Path> {
+        self.chart.as_deref()
     }
 
     /// The lines for scripts.
