@@ -20,7 +20,8 @@ use bytes::BytesMut;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Messages {
     Small,
-    Large,
+    /// So many bytes each.
+    Large(usize),
 }
 
 /// Which messages are large, in bytes on average.
@@ -29,11 +30,12 @@ const LARGE: usize = 8 * 1024;
 /// A block to read small messages into: many share a system call.
 const BLOCK_FOR_SMALL: usize = 64 * 1024;
 
-/// A block to read large messages into. The codec learns from its beginning how large the message
-/// is and reserves the room for the rest; in a larger block the begun next one would have to be moved
-/// along each time. (A buffer that outgrows its block is as large again as its first block was, so
-/// the two kinds are kept apart.)
-const BLOCK_FOR_LARGE: usize = 16 * 1024;
+/// What is read of a message that is huge before the codec, which learns from its beginning how large it is,
+/// reserves the room for the rest: the beginning has to be moved there.
+const BLOCK_FOR_HUGE: usize = 16 * 1024;
+
+/// Which messages are huge: to move the beginning is little, and the room for all of it is much for a guess.
+const HUGE: usize = 256 * 1024;
 
 /// A read into less room than this isn't worth its system call.
 const READ_LEAST: usize = 2 * 1024;
@@ -93,16 +95,29 @@ impl Drop for WholeBlock {
 impl Messages {
     pub(super) fn of_mean_size(size: usize) -> Self {
         if size > LARGE {
-            Self::Large
+            Self::Large(size)
         } else {
             Self::Small
         }
     }
 
+    /// How large the next block is. For large messages it ends where a message does if they are as
+    /// large as the last ones: in any other, what has begun would have to be moved along each time.
     fn block(self) -> (usize, &'static Spare) {
         match self {
             Self::Small => (BLOCK_FOR_SMALL, &FOR_SMALL),
-            Self::Large => (BLOCK_FOR_LARGE, &FOR_LARGE),
+            Self::Large(size) if size > HUGE => (BLOCK_FOR_HUGE, &FOR_LARGE),
+            Self::Large(size) => (size * (BLOCK_FOR_SMALL / size).max(1), &FOR_LARGE),
+        }
+    }
+
+    /// How much room there should be behind the beginning of a frame: for a large one, as much as it takes
+    /// to be whole.
+    fn room_behind(self, begun: usize) -> usize {
+        match self {
+            Self::Large(size) if size <= HUGE => size.saturating_sub(begun),
+            _ if begun < self.block().0 / MOVE_BELOW => READ_LEAST,
+            _ => 0,
         }
     }
 }
@@ -111,13 +126,14 @@ impl Messages {
 /// a buffer of its own.
 pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
     let (block, spare) = messages.block();
+    let wanted = messages.room_behind(buffer.len());
     let room = buffer.capacity() - buffer.len();
     // At the end of a block that no message points into any more, its beginning is room, too.
-    if room >= READ_LEAST || buffer.len() >= block / MOVE_BELOW || buffer.try_reclaim(READ_LEAST) {
+    if room >= wanted || buffer.try_reclaim(wanted) {
         return;
     }
     let mut lent = spare.take();
-    let used_up = !lent.try_reclaim(block) && lent.capacity() < READ_LEAST + buffer.len();
+    let used_up = !lent.try_reclaim(block) && lent.capacity() < wanted + buffer.len();
     // What was kept may have been the end of a larger one.
     if used_up || lent.capacity() > KEEP_MOST {
         lent = BytesMut::with_capacity(block);

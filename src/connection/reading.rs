@@ -51,7 +51,6 @@ where
             self.rest();
             return Step::Wait;
         }
-        buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
         let step = self.fill_batch(cx);
         self.hand_over();
         if !matches!((&step, self.reading), (Step::Again, Reading::Open)) {
@@ -74,6 +73,7 @@ where
         while self.inbound.pushed() < most_messages && self.frame_start < most_bytes {
             let frame_end = self.frame_start.saturating_add(self.max_frame);
             self.framed.get_mut().read_until(frame_end);
+            buffers::lend_read(self.framed.read_buffer_mut(), self.receiving);
             match Pin::new(&mut self.framed).poll_next(cx) {
                 Poll::Ready(Some(Ok(message))) => {
                     if let Err(bytes) = self.take_in(message, self.consumed_now()) {
@@ -118,7 +118,7 @@ where
         most_bytes: u64,
     ) -> Result<(), Failed<<C as Decoder>::Error>> {
         let meter = self.framed.get_ref();
-        if self.receiving == Messages::Large || meter.ended() {
+        if self.receiving != Messages::Small || meter.ended() {
             return Ok(());
         }
         let received = meter.received();
