@@ -271,3 +271,24 @@ fn a_flood_of_notices_does_not_hold_up_messages() {
     }
     panic!("the message doesn't get its turn");
 }
+
+/// Where a block ends inside a message, what has begun of it must be moved to the next.
+#[test]
+fn large_messages_of_one_size_are_read_into_blocks_that_end_where_they_do() {
+    for size in [10_000, 32_768, 50_000, 120_000] {
+        let line = "x".repeat(size - 1) + "\n";
+        let mut fixture = Fixture::new();
+        fixture.script.data(line.repeat(3));
+        fixture.settle_pending();
+        assert_eq!(fixture.received().len(), 3);
+        let before = fixture.script.read_sizes().len();
+        fixture.script.data(line.repeat(4));
+        fixture.settle_pending();
+        assert_eq!(fixture.received().len(), 4);
+        let reads = fixture.script.read_sizes().split_off(before);
+        assert!(
+            reads.iter().all(|read| read % size == 0),
+            "{size}: {reads:?}"
+        );
+    }
+}

@@ -25,6 +25,7 @@ struct State {
     flood: Option<Vec<u8>>,
     reader: Option<Waker>,
     reads_called: usize,
+    read_sizes: Vec<usize>,
 
     writing: Writing,
     /// What a single write takes at most.
@@ -120,6 +121,11 @@ impl Script {
         self.state().reads_called
     }
 
+    /// The sizes of the reads so far that had something.
+    pub(super) fn read_sizes(&self) -> Vec<usize> {
+        self.state().read_sizes.clone()
+    }
+
     /// Whether something is left to be read.
     pub(super) fn has_more(&self) -> bool {
         !self.state().reads.is_empty()
@@ -169,6 +175,7 @@ impl AsyncRead for Scripted {
             Read::Data(mut data) => {
                 let rest = data.split_off(data.len().min(buf.remaining()));
                 buf.put_slice(&data);
+                state.read_sizes.push(data.len());
                 if !rest.is_empty() && state.flood.is_none() {
                     state.reads.push_front(Read::Data(rest));
                 }
