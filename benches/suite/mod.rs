@@ -27,11 +27,14 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 
 pub(crate) mod chart;
+pub(crate) mod echo;
 pub(crate) mod flow;
 pub(crate) mod node;
 pub(crate) mod pea;
+pub(crate) mod process;
 pub(crate) mod raw;
 pub(crate) mod spread;
+pub(crate) mod visits;
 
 /// Rounds, an odd number so that the median is one of them; one more comes first and doesn't count.
 const ROUNDS: usize = 9;
@@ -60,9 +63,17 @@ impl Contender {
     }
 }
 
+/// The same for all.
+pub(crate) fn runtime() -> Runtime {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(THREADS).enable_all();
+    builder.build().expect("a runtime")
+}
+
 /// A benchmark that is being run.
 pub(crate) struct Suite {
     name: &'static str,
+    quick: bool,
     rounds: usize,
     only: Option<String>,
     profile: Option<String>,
@@ -81,21 +92,24 @@ impl Suite {
         let args: Vec<String> = env::args().collect();
         let after = |flag: &str| args.iter().skip_while(|arg| *arg != flag).nth(1).cloned();
         let quick = args.iter().any(|arg| arg == "--quick");
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .enable_all()
-            .build();
         Self {
             name,
+            quick,
             rounds: if quick { QUICK_ROUNDS } else { ROUNDS },
             only: after("--only"),
             profile: after("--profile"),
             chart: after("--chart").map(PathBuf::from),
-            runtime: runtime.expect("a runtime"),
+            runtime: runtime(),
             columns: Vec::new(),
             lines: Vec::new(),
             medians: Vec::new(),
         }
+    }
+
+    /// Fewer rounds, for figures that are nearly the same in each.
+    pub(crate) fn with_rounds(mut self, rounds: usize, quick_rounds: usize) -> Self {
+        self.rounds = if self.quick { quick_rounds } else { rounds };
+        self
     }
 
     /// Lets the contenders take turns (A B C, A B C, …), whose figures are those of the cases. The last of

@@ -18,6 +18,7 @@ use wattle::{Event, Inbound, Node, PeerSink};
 use super::{
     flow::{self, Flow},
     spread::{self, End, Receiver, Senders},
+    visits::{Gone, Heard, Remotes, Visits},
 };
 
 pub(crate) type Started = (Node<Bytes>, Inbound<BytesMut>);
@@ -292,4 +293,96 @@ pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
         senders.add(spread::send(sink, messages / addrs.len()));
     }
     senders
+}
+
+/// How connections end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leave {
+    /// When both sides have closed.
+    Gracefully,
+    /// Without waiting for the remote.
+    AtOnce,
+}
+
+/// A client, who may connect again while its last connection is still ending.
+async fn visitor() -> Started {
+    let builder = Node::builder().allow_duplicates(true);
+    let started = builder.start(|_| LengthDelimitedCodec::new()).await;
+    started.expect("start")
+}
+
+/// Clients that connect, say one thing, and leave when it was heard.
+pub(crate) async fn visit(visits: Visits, leave: Leave) -> Duration {
+    let heard = Heard::of(visits.clients);
+    let ((server, mut inbound), addr) = listen().await;
+    let mut clients = Vec::new();
+    for client in 0..visits.clients {
+        let ((node, inbound), heard) = (visitor().await, heard.clone());
+        clients.push(async move {
+            for _ in 0..visits.each {
+                let peer = node.connect(addr).await.expect("it listens");
+                let sent = node.send_to(Heard::message(client), peer).await;
+                sent.expect("connected");
+                heard.has(client).await;
+                if leave == Leave::AtOnce {
+                    node.abort(peer);
+                } else {
+                    node.disconnect(peer).await.expect("connected");
+                }
+            }
+            (node, inbound)
+        });
+    }
+    let hearing = tokio::spawn(async move {
+        while let Some((message, _)) = inbound.recv().await {
+            heard.note(&message);
+        }
+    });
+    let (took, clients) = Visits::time(clients).await;
+    for (node, _inbound) in clients {
+        node.shutdown().await;
+    }
+    server.shutdown().await;
+    hearing.await.expect("no panic");
+    took
+}
+
+/// So many nodes, one after the other.
+pub(crate) async fn start_many(nodes: usize) -> Duration {
+    let (mut started, began) = (Vec::new(), Instant::now());
+    for _ in 0..nodes {
+        started.push(listen().await.0);
+    }
+    let took = began.elapsed();
+    for (node, _inbound) in started {
+        node.shutdown().await;
+    }
+    took
+}
+
+/// The shutdown of so many nodes with so many connections each, one node after the other.
+pub(crate) async fn shutdown(
+    nodes: usize,
+    connections: usize,
+    gone: Gone,
+    leave: Leave,
+) -> Duration {
+    let remotes = Remotes::new(connections).await;
+    let mut took = Duration::ZERO;
+    for _ in 0..nodes {
+        let ((node, _inbound), _) = listen().await;
+        for addr in &remotes.addrs {
+            node.connect(*addr).await.expect("it listens");
+        }
+        let shutdown = async {
+            if leave == Leave::AtOnce {
+                for peer in node.peers() {
+                    node.abort(peer);
+                }
+            }
+            node.shutdown().await
+        };
+        took += remotes.time(shutdown, gone).await;
+    }
+    took
 }

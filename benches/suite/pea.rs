@@ -25,6 +25,7 @@ use tokio_util::codec::LengthDelimitedCodec;
 use super::{
     flow::{self, Flow},
     spread::{self, End, Receiver, Senders},
+    visits::{Gone, Heard, Remotes, Visits},
 };
 
 /// More than any benchmark has.
@@ -50,6 +51,7 @@ enum Task {
     Tell(mpsc::UnboundedSender<()>),
     /// Notes how old the stamped ones are.
     Date(Mutex<Vec<Duration>>),
+    Hear(Heard),
 }
 
 impl Task {
@@ -128,7 +130,7 @@ impl Pea {
 
 /// It has no send that waits for room: a full queue is an error. One that stays full isn't asked all the
 /// time.
-async fn until_taken(send: impl Fn() -> io::Result<()>) {
+pub(crate) async fn until_taken(send: impl Fn() -> io::Result<()>) {
     for _ in 0..YIELDS {
         if send().is_ok() {
             return;
@@ -179,6 +181,7 @@ impl Reading for Pea {
                     .expect("there is room");
             }
             Task::Date(ages) => ages.lock().expect("no panic").extend(flow::age(&message)),
+            Task::Hear(heard) => heard.note(&message),
             Task::Tell(tell) => tell.send(()).expect("somebody waits"),
         }
     }
@@ -381,4 +384,57 @@ pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
         senders.add(async move { pea.send_bursts(addr, messages).await });
     }
     senders
+}
+
+/// Clients that connect, say one thing, and leave when it was heard.
+pub(crate) async fn visit(visits: Visits) -> Duration {
+    let heard = Heard::of(visits.clients);
+    let (server, addr) = Pea::start(Task::Hear(heard.clone())).await;
+    let mut clients = Vec::new();
+    for client in 0..visits.clients {
+        let (pea, heard) = (Pea::sender().await, heard.clone());
+        clients.push(async move {
+            for _ in 0..visits.each {
+                pea.connect(addr).await;
+                pea.unicast_fast(addr, Heard::message(client))
+                    .expect("there is room");
+                heard.has(client).await;
+                pea.node.disconnect(addr).await;
+            }
+            pea
+        });
+    }
+    let (took, clients) = Visits::time(clients).await;
+    for pea in clients {
+        pea.node.shut_down().await;
+    }
+    server.node.shut_down().await;
+    took
+}
+
+/// So many nodes, one after the other.
+pub(crate) async fn start_many(nodes: usize) -> Duration {
+    let (mut peas, began) = (Vec::new(), Instant::now());
+    for _ in 0..nodes {
+        peas.push(Pea::start(Task::Answer).await.0);
+    }
+    let took = began.elapsed();
+    for pea in peas {
+        pea.node.shut_down().await;
+    }
+    took
+}
+
+/// The shutdown of so many nodes with so many connections each, one node after the other.
+pub(crate) async fn shutdown(nodes: usize, connections: usize, gone: Gone) -> Duration {
+    let remotes = Remotes::new(connections).await;
+    let mut took = Duration::ZERO;
+    for _ in 0..nodes {
+        let pea = Pea::sender().await;
+        for addr in &remotes.addrs {
+            pea.connect(*addr).await;
+        }
+        took += remotes.time(pea.node.shut_down(), gone).await;
+    }
+    took
 }

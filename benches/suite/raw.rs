@@ -21,6 +21,7 @@ use tokio_util::codec::{Framed, FramedRead, FramedWrite, LengthDelimitedCodec};
 use super::{
     flow::{self, Flow},
     spread::{self, End, Receiver, Senders},
+    visits::{Heard, Visits},
 };
 
 type Reader = FramedRead<TcpStream, LengthDelimitedCodec>;
@@ -154,12 +155,12 @@ pub(crate) async fn ping(pings: usize, busy: bool) -> Vec<Duration> {
     took
 }
 
-fn framed(stream: TcpStream) -> Framed<TcpStream, LengthDelimitedCodec> {
+pub(crate) fn framed(stream: TcpStream) -> Framed<TcpStream, LengthDelimitedCodec> {
     Framed::new(stream, LengthDelimitedCodec::new())
 }
 
 /// Sends back what comes.
-async fn pass_on(mut framed: Framed<TcpStream, LengthDelimitedCodec>) {
+pub(crate) async fn pass_on(mut framed: Framed<TcpStream, LengthDelimitedCodec>) {
     while let Some(Ok(message)) = framed.next().await {
         framed.send(message.freeze()).await.expect("open");
     }
@@ -258,4 +259,39 @@ pub(crate) async fn send(addrs: Vec<SocketAddr>, messages: usize) -> Senders {
         senders.add(spread::send(writer, messages / addrs.len()));
     }
     senders
+}
+
+/// Clients that connect, say one thing, and leave when it was heard.
+pub(crate) async fn visit(visits: Visits) -> Duration {
+    let heard = Heard::of(visits.clients);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("it is bound");
+    let mut server = JoinSet::new();
+    server.spawn(hear(listener, heard.clone()));
+    let clients = (0..visits.clients).map(|client| {
+        let heard = heard.clone();
+        async move {
+            for _ in 0..visits.each {
+                let stream = TcpStream::connect(addr).await.expect("it listens");
+                stream.set_nodelay(true).expect("it is open");
+                let mut writer = Buffers::AsGiven.writer(stream);
+                writer.send(Heard::message(client)).await.expect("open");
+                heard.has(client).await;
+            }
+        }
+    });
+    Visits::time(clients).await.0
+}
+
+async fn hear(listener: TcpListener, heard: Heard) {
+    while let Ok((stream, _)) = listener.accept().await {
+        stream.set_nodelay(true).expect("it is open");
+        let heard = heard.clone();
+        let mut reader = Buffers::AsGiven.reader(stream);
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = reader.next().await {
+                heard.note(&message);
+            }
+        });
+    }
 }
