@@ -73,9 +73,10 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     deadlines: Deadlines,
     /// With which waker the queue knows this task.
     waker: Option<Waker>,
-    closing: Option<Closing>,
+    // Boxed, as most of the time there is neither.
+    closing: Option<Box<Closing>>,
     /// How it ends when the stream takes no more, unless what is left to read tells it better.
-    broken: Option<Disconnect>,
+    broken: Option<Box<Disconnect>>,
 
     reading: Reading,
     /// Whether the last pump_read waits for bytes.
@@ -229,7 +230,7 @@ where
     fn take_no_more(&mut self, ending: Disconnect) -> Step {
         self.queue.close();
         self.deadlines.drain_within(self.drain_timeout);
-        self.broken = Some(ending);
+        self.broken = Some(Box::new(ending));
         Step::Again
     }
 
@@ -239,9 +240,12 @@ where
         match (read, self.reading) {
             (Step::Again, _) => Step::Again,
             (Step::Wait, Reading::Open) if held_up => Step::Wait,
-            (Step::Wait, _) => self.broken.take().map_or(Step::Wait, Step::End),
+            (Step::Wait, _) => match self.broken.take() {
+                Some(ending) => Step::End(*ending),
+                None => Step::Wait,
+            },
             (Step::Close(better) | Step::End(better), _) => match self.broken.take() {
-                Some(reset) if reset.was_reset() && better.is_end() => Step::End(reset),
+                Some(reset) if reset.was_reset() && better.is_end() => Step::End(*reset),
                 _ => Step::End(better),
             },
         }
@@ -254,7 +258,8 @@ where
         drop(mem::take(self.framed.read_buffer_mut()));
         self.whole_block = None;
         self.framed.get_mut().read_until(u64::MAX);
-        self.closing.get_or_insert_with(|| Closing::new(disconnect));
+        self.closing
+            .get_or_insert_with(|| Box::new(Closing::new(disconnect)));
     }
 
     /// Waits, unless a deadline has passed.
@@ -267,7 +272,7 @@ where
         let activity = self.activity();
         let deadline = ready!(self.deadlines.poll(cx, activity));
         let closing = self.closing.as_ref().map(|closing| &closing.disconnect);
-        let disconnect = match (deadline, closing.or(self.broken.as_ref())) {
+        let disconnect = match (deadline, closing.or(self.broken.as_deref())) {
             (Deadline::Drain, Some(disconnect)) => Disconnect {
                 drain_timed_out: true,
                 ..disconnect.clone()

@@ -214,7 +214,7 @@ impl<In> Events<In> {
         let ended = batch
             .ended
             .take()
-            .map(|disconnect| Event::Disconnected(peer, disconnect));
+            .map(|disconnect| Event::Disconnected(peer, *disconnect));
         if ended.is_none() {
             self.turn = None;
         }

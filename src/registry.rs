@@ -14,14 +14,14 @@ use crate::{
 /// The connections of a node, each with a link to its task, and the addresses that are being
 /// dialled.
 #[derive(Debug)]
-pub(crate) struct Registry<Link> {
-    inner: RwLock<Inner<Link>>,
+pub(crate) struct Registry<L> {
+    inner: RwLock<Inner<L>>,
 }
 
 #[derive(Debug)]
-struct Inner<Link> {
+struct Inner<L> {
     /// By id, so that whoever goes through them all does so in the order in which they came.
-    peers: BTreeMap<u64, (Peer, Link)>,
+    peers: BTreeMap<u64, L>,
     /// The same peers in the order of their remote addresses, which several connections may share,
     /// and then of their ids.
     addrs: BTreeMap<(SocketAddr, u64), Side>,
@@ -29,7 +29,12 @@ struct Inner<Link> {
     closed: bool,
 }
 
-impl<Link: Clone> Registry<Link> {
+/// What leads to the task of a connection.
+pub(crate) trait Link: Clone {
+    fn peer(&self) -> Peer;
+}
+
+impl<L: Link> Registry<L> {
     pub(crate) fn new() -> Self {
         Self {
             inner: RwLock::new(Inner {
@@ -41,10 +46,9 @@ impl<Link: Clone> Registry<Link> {
         }
     }
 
-    pub(crate) fn get(&self, peer: Peer) -> Option<Link> {
+    pub(crate) fn get(&self, peer: Peer) -> Option<L> {
         let inner = self.read();
-        let (_, link) = inner.peers.get(&peer.id())?;
-        Some(link.clone())
+        inner.peers.get(&peer.id()).cloned()
     }
 
     /// The oldest connection with this remote address.
@@ -54,20 +58,21 @@ impl<Link: Clone> Registry<Link> {
 
     pub(crate) fn peers(&self) -> Vec<Peer> {
         let inner = self.read();
-        inner.peers.values().map(|(peer, _)| *peer).collect()
+        inner.peers.values().map(L::peer).collect()
     }
 
-    pub(crate) fn links(&self) -> Vec<Link> {
+    pub(crate) fn links(&self) -> Vec<L> {
         self.read().links()
     }
 
     /// Enters a connection; `false` when the node makes no new ones.
-    pub(crate) fn insert(&self, peer: Peer, link: Link) -> bool {
+    pub(crate) fn insert(&self, link: L) -> bool {
+        let peer = link.peer();
         let mut inner = self.write();
         if inner.closed {
             return false;
         }
-        inner.peers.insert(peer.id(), (peer, link));
+        inner.peers.insert(peer.id(), link);
         inner.addrs.insert((peer.addr(), peer.id()), peer.side());
         true
     }
@@ -81,7 +86,7 @@ impl<Link: Clone> Registry<Link> {
     }
 
     /// Reserves an address for dialling, so that nobody else connects to it meanwhile.
-    pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr) -> Result<Dialing<Link>, ConnectError> {
+    pub(crate) fn dial(self: &Arc<Self>, addr: SocketAddr) -> Result<Dialing<L>, ConnectError> {
         let mut inner = self.write();
         if let Some(peer) = inner.at(addr).find(|peer| peer.side() == Side::Dialer) {
             return Err(ConnectError::AlreadyConnected(peer));
@@ -96,29 +101,28 @@ impl<Link: Clone> Registry<Link> {
     }
 
     /// Lets no one in any more, and tells who is there.
-    pub(crate) fn close(&self) -> Vec<Link> {
+    pub(crate) fn close(&self) -> Vec<L> {
         let mut inner = self.write();
         inner.closed = true;
         inner.links()
     }
 
     // No user code runs under this lock, so what poisoned it left it whole.
-    fn read(&self) -> RwLockReadGuard<'_, Inner<Link>> {
+    fn read(&self) -> RwLockReadGuard<'_, Inner<L>> {
         self.inner.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Inner<Link>> {
+    fn write(&self) -> RwLockWriteGuard<'_, Inner<L>> {
         self.inner.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<Link> Inner<Link> {
-    fn links(&self) -> Vec<Link>
+impl<L> Inner<L> {
+    fn links(&self) -> Vec<L>
     where
-        Link: Clone,
+        L: Clone,
     {
-        let links = self.peers.values().map(|(_, link)| link);
-        links.cloned().collect()
+        self.peers.values().cloned().collect()
     }
 
     /// The connections with this remote address, the oldest first.
@@ -130,12 +134,12 @@ impl<Link> Inner<Link> {
 
 /// An address that is being dialled; dropping it makes the address free again.
 #[derive(Debug)]
-pub(crate) struct Dialing<Link> {
-    registry: Arc<Registry<Link>>,
+pub(crate) struct Dialing<L> {
+    registry: Arc<Registry<L>>,
     addr: SocketAddr,
 }
 
-impl<Link> Drop for Dialing<Link> {
+impl<L> Drop for Dialing<L> {
     fn drop(&mut self) {
         let inner = self.registry.inner.write();
         inner

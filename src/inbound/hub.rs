@@ -78,7 +78,8 @@ pub(super) struct Batch<In> {
     pub(super) read_closed: bool,
     /// Outbound messages that were dropped.
     pub(super) dropped: u64,
-    pub(super) ended: Option<Disconnect>,
+    /// Boxed, as every idle connection has room for it.
+    pub(super) ended: Option<Box<Disconnect>>,
 }
 
 /// What the reader gets next.
@@ -439,6 +440,7 @@ impl<In> Ender<In> {
 
     /// Ends the connection for the consumer. The producer must be gone by then.
     pub(crate) fn end(mut self, disconnect: Disconnect) {
+        let disconnect = Box::new(disconnect);
         let ended = |content: &mut Content<In>| content.batch.ended = Some(disconnect);
         self.inbox.update(&self.hub, ended);
         self.ended = true;

@@ -147,7 +147,7 @@ where
             config.outbound,
             self.core.outbound.clone(),
         ));
-        if !self.core.registry.insert(peer, queue.clone()) {
+        if !self.core.registry.insert(queue.clone()) {
             return Err(ConnectError::ShutDown);
         }
         permit.establish();

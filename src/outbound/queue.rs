@@ -29,6 +29,7 @@ use crate::{
     config::Bounds,
     disconnect::Disconnect,
     peer::Peer,
+    registry::Link,
     stats::{PeerCounters, PeerStats},
     sync::{AtomicBool, AtomicU8, Mutex},
     waiters::Waiters,
@@ -98,7 +99,7 @@ struct Drops {
 enum Phase {
     Open,
     Closing,
-    Ended(Disconnect),
+    Ended(Box<Disconnect>),
 }
 
 /// What the connection task is told to do. A later order overrides an earlier one if it is greater.
@@ -285,5 +286,11 @@ impl<Out> State<Out> {
             drops.written = done.skipped;
         }
         self.progress.take()
+    }
+}
+
+impl<Out> Link for Arc<Queue<Out>> {
+    fn peer(&self) -> Peer {
+        self.peer
     }
 }

@@ -266,7 +266,7 @@ impl<Out> Queue<Out> {
     pub(crate) fn poll_ended(&self, cx: &Context<'_>, id: WaiterId) -> Poll<Disconnect> {
         let mut state = self.state.lock();
         if let Phase::Ended(disconnect) = &state.phase {
-            return Poll::Ready(disconnect.clone());
+            return Poll::Ready(Disconnect::clone(disconnect));
         }
         let replaced = state.progress.register(id, cx);
         drop(state);

@@ -116,6 +116,7 @@ impl<Out> Queue<Out> {
 
     /// Records how the connection ended, and wakes everyone.
     pub(crate) fn end(&self, disconnect: Disconnect) {
+        let disconnect = Box::new(disconnect);
         let mut state = self.state.lock();
         state.phase = Phase::Ended(disconnect);
         let (room, progress) = (state.room.take(), state.progress.take());
