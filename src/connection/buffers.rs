@@ -21,7 +21,8 @@ use bytes::BytesMut;
 pub(super) enum Messages {
     Small,
     /// So many bytes each.
-    Large(usize),
+    Large(u32),
+    Huge,
 }
 
 /// Which messages are large, in bytes on average.
@@ -94,10 +95,10 @@ impl Drop for WholeBlock {
 
 impl Messages {
     pub(super) fn of_mean_size(size: usize) -> Self {
-        if size > LARGE {
-            Self::Large(size)
-        } else {
-            Self::Small
+        match size {
+            size if size > HUGE => Self::Huge,
+            size if size > LARGE => Self::Large(size as u32),
+            _ => Self::Small,
         }
     }
 
@@ -106,8 +107,11 @@ impl Messages {
     fn block(self) -> (usize, &'static Spare) {
         match self {
             Self::Small => (BLOCK_FOR_SMALL, &FOR_SMALL),
-            Self::Large(size) if size > HUGE => (BLOCK_FOR_HUGE, &FOR_LARGE),
-            Self::Large(size) => (size * (BLOCK_FOR_SMALL / size).max(1), &FOR_LARGE),
+            Self::Large(size) => {
+                let size = size as usize;
+                (size * (BLOCK_FOR_SMALL / size).max(1), &FOR_LARGE)
+            }
+            Self::Huge => (BLOCK_FOR_HUGE, &FOR_LARGE),
         }
     }
 
@@ -115,7 +119,7 @@ impl Messages {
     /// to be whole.
     fn room_behind(self, begun: usize) -> usize {
         match self {
-            Self::Large(size) if size <= HUGE => size.saturating_sub(begun),
+            Self::Large(size) => (size as usize).saturating_sub(begun),
             _ if begun < self.block().0 / MOVE_BELOW => READ_LEAST,
             _ => 0,
         }
