@@ -257,8 +257,8 @@ impl<Out: Send + 'static> Node<Out> {
         Out: Clone,
     {
         let mut report = Broadcast::default();
-        let mut links = self.core().registry.links();
-        links.retain(|queue| wanted(queue.peer()));
+        let links = self.core().registry.links();
+        let links: Vec<_> = links.iter().filter(|queue| wanted(queue.peer())).collect();
         for queue in links {
             match queue.offer(message.clone(), queue.when_full()) {
                 Offered::Queued(_) => report.queued += 1,

@@ -27,6 +27,8 @@ struct Inner<L> {
     addrs: BTreeMap<(SocketAddr, u64), Side>,
     dialing: HashSet<SocketAddr>,
     closed: bool,
+    /// The links to all peers, since somebody asked and until there are others.
+    links: Option<Arc<[L]>>,
 }
 
 /// What leads to the task of a connection.
@@ -42,6 +44,7 @@ impl<L: Link> Registry<L> {
                 addrs: BTreeMap::new(),
                 dialing: HashSet::new(),
                 closed: false,
+                links: None,
             }),
         }
     }
@@ -61,8 +64,12 @@ impl<L: Link> Registry<L> {
         inner.peers.values().map(L::peer).collect()
     }
 
-    pub(crate) fn links(&self) -> Vec<L> {
-        self.read().links()
+    /// The links to all peers. Who broadcasts asks for them with every message.
+    pub(crate) fn links(&self) -> Arc<[L]> {
+        if let Some(links) = &self.read().links {
+            return links.clone();
+        }
+        self.write().links()
     }
 
     /// Enters a connection; `false` when the node makes no new ones.
@@ -74,6 +81,9 @@ impl<L: Link> Registry<L> {
         }
         inner.peers.insert(peer.id(), link);
         inner.addrs.insert((peer.addr(), peer.id()), peer.side());
+        let stale = inner.links.take();
+        drop(inner);
+        drop(stale);
         true
     }
 
@@ -81,8 +91,9 @@ impl<L: Link> Registry<L> {
         let mut inner = self.write();
         let link = inner.peers.remove(&peer.id());
         inner.addrs.remove(&(peer.addr(), peer.id()));
+        let stale = inner.links.take();
         drop(inner);
-        drop(link);
+        drop((link, stale));
     }
 
     /// Reserves an address for dialling, so that nobody else connects to it meanwhile.
@@ -101,7 +112,7 @@ impl<L: Link> Registry<L> {
     }
 
     /// Lets no one in any more, and tells who is there.
-    pub(crate) fn close(&self) -> Vec<L> {
+    pub(crate) fn close(&self) -> Arc<[L]> {
         let mut inner = self.write();
         inner.closed = true;
         inner.links()
@@ -118,11 +129,13 @@ impl<L: Link> Registry<L> {
 }
 
 impl<L> Inner<L> {
-    fn links(&self) -> Vec<L>
+    fn links(&mut self) -> Arc<[L]>
     where
         L: Clone,
     {
-        self.peers.values().cloned().collect()
+        let peers = &self.peers;
+        let all = || peers.values().cloned().collect();
+        self.links.get_or_insert_with(all).clone()
     }
 
     /// The connections with this remote address, the oldest first.

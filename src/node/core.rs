@@ -98,7 +98,7 @@ impl<Out> Core<Out> {
         drop(totals);
         stats.uptime = self.started.elapsed();
         stats.connections = links.len();
-        for queue in links {
+        for queue in links.iter() {
             stats.add_traffic(&queue.stats());
         }
         stats
@@ -141,7 +141,7 @@ impl<Out> Core<Out> {
         }
         if self.shutdown.begin() {
             debug!(parent: &self.span, "shutting down");
-            for queue in self.registry.close() {
+            for queue in self.registry.close().iter() {
                 queue.order(Order::ShutDown);
             }
         }
