@@ -31,7 +31,8 @@ const AUDIENCE: usize = 100;
 
 fn main() {
     let mut suite = Suite::begin("throughput");
-    for flow in flows() {
+    let quick = suite.quick();
+    for flow in flows(quick) {
         let hand_wired = raw::stream;
         compare(
             &mut suite,
@@ -42,7 +43,7 @@ fn main() {
             node::many_to_one,
         );
     }
-    for flow in flows() {
+    for flow in flows(quick) {
         let hand_wired = raw::stream;
         compare(
             &mut suite,
@@ -53,7 +54,7 @@ fn main() {
             node::one_to_many,
         );
     }
-    for flow in SIZES.map(|size| Flow::new(AUDIENCE, size)) {
+    for flow in SIZES.map(|size| Flow::new(AUDIENCE, size, quick)) {
         let hand_wired = raw::broadcast;
         compare(
             &mut suite,
@@ -74,7 +75,7 @@ fn main() {
 /// What so many senders to one node reach.
 fn panel(suite: &Suite, connections: usize) -> Panel {
     let group = |size| {
-        let case = Flow::new(connections, size).name();
+        let case = Flow::new(connections, size, suite.quick()).name();
         Some((size_name(size), suite.medians(&case)?.to_vec()))
     };
     Panel {
@@ -83,8 +84,8 @@ fn panel(suite: &Suite, connections: usize) -> Panel {
     }
 }
 
-fn flows() -> impl Iterator<Item = Flow> {
-    let of_size = |connections| move |size| Flow::new(connections, size);
+fn flows(quick: bool) -> impl Iterator<Item = Flow> {
+    let of_size = move |connections| move |size| Flow::new(connections, size, quick);
     CONNECTIONS
         .into_iter()
         .flat_map(move |n| SIZES.map(of_size(n)))

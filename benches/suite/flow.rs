@@ -12,10 +12,13 @@ pub(crate) const SIZES: [usize; 5] = [16, 256, 4 * KIB, 32 * KIB, KIB * KIB];
 
 const KIB: usize = 1024;
 
-/// So many bytes go through in a turn, so that one takes about a tenth of a second …
-const BYTES: usize = 256 * KIB * KIB;
+/// So many bytes go through in a turn, so that one takes a few tenths of a second …
+const BYTES: usize = 512 * KIB * KIB;
 /// … and no more messages than that, as small ones cost by their number.
-const MESSAGES: usize = 2_000_000;
+const MESSAGES: usize = 3_000_000;
+
+/// A quick turn is that much shorter.
+const QUICK: usize = 4;
 
 /// One case of a flow.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +32,9 @@ pub(crate) struct Flow {
 
 impl Flow {
     /// As many messages as make a turn.
-    pub(crate) fn new(connections: usize, size: usize) -> Self {
-        let messages = (BYTES / size).min(MESSAGES) / connections;
+    pub(crate) fn new(connections: usize, size: usize, quick: bool) -> Self {
+        let part = if quick { QUICK } else { 1 };
+        let messages = (BYTES / size).min(MESSAGES) / part / connections;
         Self {
             connections,
             size,

@@ -106,6 +106,11 @@ impl Suite {
         }
     }
 
+    /// Whether it is to be over soon.
+    pub(crate) fn quick(&self) -> bool {
+        self.quick
+    }
+
     /// Fewer rounds, for figures that are nearly the same in each.
     pub(crate) fn with_rounds(mut self, rounds: usize, quick_rounds: usize) -> Self {
         self.rounds = if self.quick { quick_rounds } else { rounds };
