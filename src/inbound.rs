@@ -231,8 +231,7 @@ impl<In> Events<In> {
             }
             // A reader that is never pending would keep its worker from everything else.
             let turn = ready!(coop::poll_proceed(cx));
-            let spent = mem::take(&mut self.batch.messages);
-            let next = ready!(self.hub.poll_turn(cx, spent));
+            let next = ready!(self.hub.poll_turn(cx, &mut self.batch.messages));
             turn.made_progress();
             match next {
                 Turn::Of(peer, batch) => (self.turn, self.batch) = (Some(peer), batch),

@@ -1,6 +1,6 @@
 //! Emptied batches that wait to be filled again.
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, fmt, mem};
 
 use crate::sync::Mutex;
 
@@ -25,7 +25,15 @@ impl<T> Spares<T> {
     }
 
     /// Keeps an emptied batch if it is of use.
-    pub(crate) fn give(&self, batch: VecDeque<T>) {
+    #[inline]
+    pub(crate) fn give(&self, batch: &mut VecDeque<T>) {
+        // Mostly there is none, and to drop it costs more than to look.
+        if batch.capacity() != 0 {
+            self.keep(mem::take(batch));
+        }
+    }
+
+    fn keep(&self, batch: VecDeque<T>) {
         debug_assert!(batch.is_empty());
         if (1..=SPARE_BYTES / size_of::<T>().max(1)).contains(&batch.capacity()) {
             let mut spares = self.0.lock();

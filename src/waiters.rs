@@ -44,17 +44,22 @@ impl Waiters {
     }
 
     /// Takes all of them out, to be woken when the lock that guards the list is released.
-    #[must_use = "wake them after the lock is released"]
-    pub(crate) fn take(&mut self) -> Self {
-        Self(mem::take(&mut self.0))
+    pub(crate) fn take(&mut self) -> Taken {
+        Taken((!self.0.is_empty()).then(|| mem::take(&mut self.0)))
     }
+}
 
+/// Those who waited. Mostly nobody did, and then it is nothing: to iterate over an empty map, or to drop it,
+/// costs a hundred instructions.
+#[derive(Debug, Default)]
+#[must_use = "wake them after the lock is released"]
+pub(crate) struct Taken(Option<BTreeMap<WaiterId, Waker>>);
+
+impl Taken {
+    #[inline]
     pub(crate) fn wake(self) {
-        // Mostly nobody waits, and to find that out by iterating costs hundreds of instructions.
-        if self.0.is_empty() {
-            return;
-        }
-        for waker in self.0.into_values() {
+        let Some(waiters) = self.0 else { return };
+        for waker in waiters.into_values() {
             wake(Some(waker));
         }
     }

@@ -137,9 +137,15 @@ pub(super) fn lend_read(buffer: &mut BytesMut, messages: Messages) {
         return;
     }
     let mut lent = spare.take();
-    let used_up = !lent.try_reclaim(block) && lent.capacity() < wanted + buffer.len();
+    let (needed, left) = (wanted + buffer.len(), lent.capacity());
+    // Of a block for small messages half is as good; to ask costs something.
+    let plenty = match messages {
+        Messages::Small => block / 2,
+        Messages::Large(_) | Messages::Huge => block,
+    };
+    let of_use = left >= plenty.max(needed) || lent.try_reclaim(block) || left >= needed;
     // What was kept may have been the end of a larger one.
-    if used_up || lent.capacity() > KEEP_MOST {
+    if !of_use || lent.capacity() > KEEP_MOST {
         lent = BytesMut::with_capacity(block);
     }
     lent.extend_from_slice(buffer);
@@ -165,7 +171,10 @@ pub(super) fn return_read(
     if large || whole.is_some() {
         return;
     }
-    let begun = BytesMut::from(&buffer[..]);
+    let begun = match buffer.is_empty() {
+        true => BytesMut::new(),
+        false => BytesMut::from(&buffer[..]),
+    };
     take_back(spare, block, mem::replace(buffer, begun));
 }
 
@@ -173,7 +182,7 @@ pub(super) fn return_read(
 pub(super) fn lend_write(buffer: &mut BytesMut) {
     if buffer.capacity() == 0 {
         *buffer = WRITE.take();
-        if !buffer.try_reclaim(WRITE_BLOCK) {
+        if buffer.capacity() < WRITE_BLOCK / 2 {
             buffer.reserve(WRITE_BLOCK);
         }
     }

@@ -200,7 +200,7 @@ impl<In> Hub<In> {
     }
 
     /// The reader's next turn, or why there is none. What it has emptied can be filled again.
-    pub(super) fn poll_turn(&self, cx: &Context<'_>, spent: VecDeque<In>) -> Poll<Turn<In>> {
+    pub(super) fn poll_turn(&self, cx: &Context<'_>, spent: &mut VecDeque<In>) -> Poll<Turn<In>> {
         self.spares.give(spent);
         let mut ready = self.ready.lock();
         let notices_turn = !mem::take(&mut ready.noticed) || ready.list.is_empty();
@@ -397,7 +397,7 @@ impl<In> Producer<In> {
     /// Gives the memory of the local batch back, when no messages are about to come.
     pub(crate) fn rest(&mut self) {
         if self.local.is_empty() {
-            self.hub.spares.give(mem::take(&mut self.local));
+            self.hub.spares.give(&mut self.local);
         }
     }
 

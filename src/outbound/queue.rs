@@ -32,7 +32,7 @@ use crate::{
     registry::Link,
     stats::{PeerCounters, PeerStats},
     sync::{AtomicBool, AtomicU8, Mutex},
-    waiters::Waiters,
+    waiters::{Taken, Waiters},
 };
 
 mod senders;
@@ -274,12 +274,12 @@ impl<Out> State<Out> {
         self.share.give_back(taken);
     }
 
-    fn publish(&mut self, done: Done) -> Waiters {
+    fn publish(&mut self, done: Done) -> Taken {
         if let Some(weight) = done.weight {
             self.weight = weight;
         }
         if done.written == self.written {
-            return Waiters::default();
+            return Taken::default();
         }
         self.written = done.written;
         if let Some(drops) = &mut self.drops {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, mem, sync::atomic::Ordering, task::Waker};
 
 use super::{Done, Order, Phase, Queue, State};
-use crate::{budget::Share, disconnect::Disconnect, waiters::Waiters};
+use crate::{budget::Share, disconnect::Disconnect, waiters::Taken};
 
 impl<Out> Queue<Out> {
     /// Registers the task's waker. To be called before anything else in every poll.
@@ -60,8 +60,8 @@ impl<Out> Queue<Out> {
         drop(state);
         progress.wake();
         if empty {
-            self.common.spares.give(spare);
-            self.common.spares.give(mem::take(batch));
+            self.common.spares.give(&mut spare);
+            self.common.spares.give(batch);
         }
         empty
     }
@@ -96,8 +96,7 @@ impl<Out> Queue<Out> {
     }
 
     /// The same under the lock; who waits for room is to be woken without it.
-    #[must_use]
-    pub(super) fn close_in(&self, state: &mut State<Out>) -> Waiters {
+    pub(super) fn close_in(&self, state: &mut State<Out>) -> Taken {
         if !state.is_closed() {
             state.phase = Phase::Closing;
             self.closed.store(true, Ordering::Release);
