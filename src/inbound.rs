@@ -29,9 +29,11 @@ use crate::{
 };
 
 mod hub;
+mod inbox;
 
-use hub::{Batch, Turn};
+use hub::Turn;
 pub(crate) use hub::{Ender, Hub, Producer};
+use inbox::Batch;
 
 /// What happened, in order: the messages with the life of their connections around them.
 ///

@@ -4,11 +4,17 @@
 //! # Invariants
 //!
 //! 1. An inbox that has content is listed, or its producer holds its lock and is about to list it.
-//! 2. An inbox is listed once at most, so the ready list is no longer than there are connections.
+//! 2. An inbox is listed once at most, and the ready list is bounded although connections end on it. On
+//!    it are those that are open; those that the remote ended with messages unread, which keep their
+//!    permit until they are taken, so they count as if they were open; fewer than 2 × [`STORIES`] whose
+//!    whole story without messages waits; and those that ended without messages after the reader had
+//!    heard of their beginning, which were open at that time. Beyond the limits come only those with
+//!    unread messages that the program dialled or ended itself.
 //! 3. A producer that waits for room waits on an inbox with content, which is listed (1), so the
 //!    consumer that takes it finds the waker. A reader that is dropped takes every listed inbox.
 //! 4. The content is ordered: connected, messages, read closed, dropped, ended; each flag is set once.
-//! 5. Locks are taken one at a time; no message is dropped and no waker called under one.
+//! 5. Locks are taken one at a time; no message is dropped, no waker called and no room given back
+//!    under one.
 
 use std::{
     collections::VecDeque,
@@ -17,11 +23,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use super::Event;
+use super::{
+    Event,
+    inbox::{Batch, Content, Inbox},
+};
 use crate::{
-    budget::{Budget, Share},
+    admission::Permit,
+    budget::Budget,
     config::Bounds,
-    disconnect::Disconnect,
+    disconnect::{Disconnect, contain},
     peer::Peer,
     spares::Spares,
     sync::Mutex,
@@ -31,6 +41,11 @@ use crate::{
 /// How many notices wait for a reader; the oldest give way, as the counters in
 /// [`Stats`](crate::Stats) know them all. A flood of refused connections must not fill the memory.
 const NOTICES: usize = 1024;
+
+/// Of the connections that came and went without a message before anybody heard of them, so many are
+/// told at least, the newest; the older ones are forgotten, each as a whole. They are forgotten as many at
+/// a time, so that looking through the ready list for them costs each connection next to nothing.
+const STORIES: usize = if cfg!(wattle_loom) { 1 } else { 1024 };
 
 /// The middle between the producers and the consumer.
 pub(crate) struct Hub<In> {
@@ -43,6 +58,9 @@ struct Ready<In> {
     list: VecDeque<Arc<Inbox<In>>>,
     /// What belongs to no connection; the last [`NOTICES`] of them.
     notices: VecDeque<Event<In>>,
+    /// Inboxes that had a whole story without a message when their connection ended, the oldest first;
+    /// fewer than 2 × [`STORIES`]. They may have been taken since.
+    stories: VecDeque<Arc<Inbox<In>>>,
     /// Whether the last turn was a notice: they alternate with the peers.
     noticed: bool,
     /// Connections that have not ended, one for the node while it makes new ones, and one for each who
@@ -55,33 +73,6 @@ struct Ready<In> {
     consumer: Option<Waker>,
 }
 
-/// What one connection has for the consumer.
-struct Inbox<In> {
-    peer: Peer,
-    content: Mutex<Content<In>>,
-}
-
-struct Content<In> {
-    batch: Batch<In>,
-    bytes: usize,
-    /// The part of the node's memory budget that this is.
-    share: Share,
-    listed: bool,
-    /// The producer, when it waits for room.
-    blocked: Option<Waker>,
-}
-
-/// The content of an inbox.
-pub(super) struct Batch<In> {
-    pub(super) connected: bool,
-    pub(super) messages: VecDeque<In>,
-    pub(super) read_closed: bool,
-    /// Outbound messages that were dropped.
-    pub(super) dropped: u64,
-    /// Boxed, as every idle connection has room for it.
-    pub(super) ended: Option<Box<Disconnect>>,
-}
-
 /// What the reader gets next.
 pub(super) enum Turn<In> {
     /// A peer's turn, with all that waited of it.
@@ -92,24 +83,13 @@ pub(super) enum Turn<In> {
     Over,
 }
 
-impl<In> Default for Batch<In> {
-    fn default() -> Self {
-        Self {
-            connected: false,
-            messages: VecDeque::new(),
-            read_closed: false,
-            dropped: 0,
-            ended: None,
-        }
-    }
-}
-
 impl<In> Hub<In> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             ready: Mutex::new(Ready {
                 list: VecDeque::new(),
                 notices: VecDeque::new(),
+                stories: VecDeque::new(),
                 noticed: false,
                 open: 1,
                 accepting: true,
@@ -134,16 +114,7 @@ impl<In> Hub<In> {
         }
         ready.open += 1;
         drop(ready);
-        let inbox = Arc::new(Inbox {
-            peer,
-            content: Mutex::new(Content {
-                batch: Batch::default(),
-                bytes: 0,
-                share: Share::of(budget),
-                listed: false,
-                blocked: None,
-            }),
-        });
+        let inbox = Arc::new(Inbox::new(peer, budget));
         let producer = Producer {
             hub: self.clone(),
             inbox: inbox.clone(),
@@ -229,8 +200,9 @@ impl<In> Hub<In> {
     pub(super) fn stop_reading(&self) {
         let mut ready = self.ready.lock();
         ready.reading = false;
-        let (list, notices, waker) = (
+        let (list, stories, notices, waker) = (
             mem::take(&mut ready.list),
+            mem::take(&mut ready.stories),
             mem::take(&mut ready.notices),
             ready.consumer.take(),
         );
@@ -238,7 +210,16 @@ impl<In> Hub<In> {
         self.spares.clear();
         // All producers go on before the first message is dropped, which may panic.
         let batches: Vec<_> = list.iter().map(|inbox| inbox.take()).collect();
-        drop((notices, waker, batches));
+        drop((stories, notices, waker, batches));
+    }
+
+    /// Changes the content of an inbox, and lists it if it wasn't.
+    fn update<R>(&self, inbox: &Arc<Inbox<In>>, change: impl FnOnce(&mut Content<In>) -> R) -> R {
+        let (result, list) = inbox.change(change);
+        if list {
+            self.list(inbox.clone());
+        }
+        result
     }
 
     /// Puts an inbox with content on the list. Its `listed` must have been set under its lock.
@@ -252,6 +233,36 @@ impl<In> Hub<In> {
         } else {
             drop(ready);
             inbox.discard();
+        }
+    }
+
+    /// Remembers a whole story without a message, and forgets old ones.
+    fn remember(&self, story: Arc<Inbox<In>>) {
+        let mut ready = self.ready.lock();
+        if !ready.reading {
+            return;
+        }
+        ready.stories.push_back(story);
+        if ready.stories.len() < 2 * STORIES {
+            return;
+        }
+        let old: Vec<_> = ready.stories.drain(..STORIES).collect();
+        drop(ready);
+        self.forget(&old);
+    }
+
+    fn forget(&self, old: &[Arc<Inbox<In>>]) {
+        let forgotten: Vec<_> = old.iter().filter_map(|inbox| inbox.forget()).collect();
+        if forgotten.is_empty() {
+            return;
+        }
+        // They are empty, so nothing of the user's is dropped under the lock.
+        let mut ready = self.ready.lock();
+        ready.list.retain(|inbox| !inbox.is_forgotten());
+        drop(ready);
+        // A reason may have the user's error in it, which may panic: that ends nobody's connection.
+        for story in forgotten {
+            contain(|| drop(story));
         }
     }
 
@@ -274,46 +285,6 @@ impl<In> Ready<In> {
     }
 }
 
-impl<In> Content<In> {
-    /// When it is empty, there is room in any case.
-    fn has_room(&self, bounds: Bounds) -> bool {
-        let messages = self.batch.messages.len();
-        bounds.admit(messages, self.bytes) && (messages == 0 || self.share.has_room())
-    }
-}
-
-impl<In> Inbox<In> {
-    /// Changes the content, and lists the inbox if it wasn't.
-    fn update<R>(self: &Arc<Self>, hub: &Hub<In>, change: impl FnOnce(&mut Content<In>) -> R) -> R {
-        let mut content = self.content.lock();
-        let result = change(&mut content);
-        let listed = mem::replace(&mut content.listed, true);
-        drop(content);
-        if !listed {
-            hub.list(self.clone());
-        }
-        result
-    }
-
-    /// Takes the whole content, and lets the producer go on.
-    fn take(&self) -> Batch<In> {
-        let mut content = self.content.lock();
-        let batch = mem::take(&mut content.batch);
-        let bytes = mem::take(&mut content.bytes);
-        content.share.give_back(bytes);
-        content.listed = false;
-        let producer = content.blocked.take();
-        drop(content);
-        wake(producer);
-        batch
-    }
-
-    /// What happens to content that nobody reads.
-    fn discard(&self) {
-        drop(self.take());
-    }
-}
-
 /// The connection task's end: decoded messages go in here.
 ///
 /// Messages are gathered in a local batch and handed over together. Dropping the producer hands
@@ -332,7 +303,7 @@ impl<In> Producer<In> {
     /// Makes `Connected` the first event of the connection.
     pub(crate) fn announce(&self) {
         let announced = |content: &mut Content<In>| content.batch.connected = true;
-        self.inbox.update(&self.hub, announced);
+        self.hub.update(&self.inbox, announced);
     }
 
     /// Waits until the inbox takes another batch. Its bound is soft by one batch: what is decoded
@@ -382,7 +353,7 @@ impl<In> Producer<In> {
             &mut self.local,
             mem::take(&mut self.local_bytes),
         );
-        self.full = self.inbox.update(&self.hub, |content| {
+        self.full = self.hub.update(&self.inbox, |content| {
             if content.batch.messages.is_empty() {
                 mem::swap(&mut content.batch.messages, local);
             } else {
@@ -405,7 +376,7 @@ impl<In> Producer<In> {
     pub(crate) fn read_closed(&mut self) {
         self.hand_over(0);
         let closed = |content: &mut Content<In>| content.batch.read_closed = true;
-        self.inbox.update(&self.hub, closed);
+        self.hub.update(&self.inbox, closed);
     }
 }
 
@@ -435,14 +406,21 @@ impl<In> Ender<In> {
     /// Reports that so many outbound messages were dropped.
     pub(crate) fn dropped(&self, messages: u64) {
         let dropped = |content: &mut Content<In>| content.batch.dropped += messages;
-        self.inbox.update(&self.hub, dropped);
+        self.hub.update(&self.inbox, dropped);
     }
 
     /// Ends the connection for the consumer. The producer must be gone by then.
-    pub(crate) fn end(mut self, disconnect: Disconnect) {
+    ///
+    /// As long as messages of it wait, it keeps the permit; otherwise that is given back before anybody
+    /// can know of the end.
+    pub(crate) fn end(mut self, disconnect: Disconnect, permit: Option<Permit>) {
+        drop(permit.and_then(|permit| self.inbox.keep(permit)));
         let disconnect = Box::new(disconnect);
         let ended = |content: &mut Content<In>| content.batch.ended = Some(disconnect);
-        self.inbox.update(&self.hub, ended);
+        self.hub.update(&self.inbox, ended);
+        if self.inbox.has_bare_story() {
+            self.hub.remember(self.inbox.clone());
+        }
         self.ended = true;
         self.hub.release();
     }

@@ -19,6 +19,7 @@ use crate::{
     disconnect::{BoxError, Disconnect, Initiator, Reason, contain, panic_message, shown},
     inbound::Ender,
     outbound::Queue,
+    peer::Side,
     throttle::{Kind, Tell, Throttle},
     transport::ByteStream,
 };
@@ -33,8 +34,8 @@ pub(super) struct Session<Io, C: Decoder, Out> {
 }
 
 /// What goes with a connection, and outlives it by a moment. However its task ends, dropping this
-/// tells everyone, in this order: the registry, the counters, the admission, the reader of events,
-/// those who wait for the connection.
+/// tells everyone, in this order: the registry, the counters, the admission (unless messages keep the
+/// room), the reader of events, those who wait for the connection.
 pub(super) struct Farewell<In, Out> {
     core: Arc<Core<Out>>,
     queue: Arc<Queue<Out>>,
@@ -108,6 +109,13 @@ impl<In, Out> Farewell<In, Out> {
         }
     }
 
+    /// Whether it came to us, and was not ended by us. Its unread messages keep their room: otherwise
+    /// whoever sends, leaves and comes again could fill the memory. Ends and dials of our own are as many as
+    /// the program makes, and whoever waits for one may count on its room.
+    fn is_a_strangers(&self) -> bool {
+        self.queue.peer().side() == Side::Listener && self.disconnect.initiator != Initiator::Local
+    }
+
     /// Tells of messages that were dropped since the last time, because the queue was full.
     fn report_dropped(&self) {
         let (messages, ender) = match (self.queue.take_dropped(), &self.ender) {
@@ -143,11 +151,11 @@ impl<In, Out> Drop for Farewell<In, Out> {
         // A subscriber that panics keeps nobody else from being told.
         contain(|| tell(disconnect, &self.core.throttle));
         // Whoever is told of the end may count on the room that it leaves.
-        drop(self.permit.take());
+        let permit = self.permit.take().filter(|_| self.is_a_strangers());
         if let Some(ender) = self.ender.take() {
-            ender.end(disconnect.clone());
+            ender.end(self.disconnect.clone(), permit);
         }
-        self.queue.end(disconnect.clone());
+        self.queue.end(self.disconnect.clone());
         // Last, because these are the user's: dropping them may panic, which ends nothing else.
         contain(|| drop(unsent));
     }

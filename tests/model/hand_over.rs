@@ -12,7 +12,8 @@ use std::{
 use loom::{future::block_on, model::Builder, thread};
 
 use crate::{
-    Disconnect, Event, Inbound, Peer, Reason, Side,
+    Disconnect, Event, Inbound, Limits, Peer, Reason, Side,
+    admission::Gate,
     config::{Bounds, WhenFull},
     inbound::{Ender, Hub, Producer},
     outbound::{Done, Offered, Order, Push, Pushed, Queue},
@@ -51,7 +52,7 @@ fn produce(mut producer: Producer<u32>, ender: Ender<u32>, batches: &[&[u32]]) {
         producer.hand_over(batch.len());
     }
     drop(producer);
-    ender.end(disconnect());
+    ender.end(disconnect(), None);
 }
 
 fn inbound(hub: &Arc<Hub<u32>>) -> Inbound<u32> {
@@ -161,6 +162,76 @@ fn the_consumer_sees_the_end_whoever_comes_last() {
         assert_eq!(consume(inbound), (vec![1], 0, 1));
         task.join().unwrap();
         stopper.join().unwrap();
+    });
+}
+
+fn room_for_one() -> Gate {
+    let mut limits = Limits::default();
+    limits.max_connections = 1;
+    Gate::new(limits)
+}
+
+#[test]
+fn who_is_told_of_the_end_finds_the_room_that_messages_kept() {
+    check(2, || {
+        let (hub, gate) = (Hub::new(), room_for_one());
+        let permit = gate.admit_own().unwrap();
+        let (mut producer, ender) = hub.open(peer(), room_for(9), None).unwrap();
+        hub.stop_accepting();
+        let task = thread::spawn(move || {
+            producer.announce();
+            producer.push(1);
+            drop(producer);
+            ender.end(disconnect(), Some(permit));
+        });
+        let mut events = inbound(&hub).into_events();
+        let mut ended = 0;
+        while let Some(event) = block_on(events.recv()) {
+            if matches!(event, Event::Disconnected(..)) {
+                assert!(gate.admit_own().is_ok(), "told of the end, and no room");
+                ended += 1;
+            }
+        }
+        assert_eq!(ended, 1);
+        task.join().unwrap();
+    });
+}
+
+#[test]
+fn a_reader_that_goes_at_any_time_takes_no_room_with_it() {
+    check(2, || {
+        let (hub, gate) = (Hub::new(), room_for_one());
+        let permit = gate.admit_own().unwrap();
+        let (mut producer, ender) = hub.open(peer(), room_for(9), None).unwrap();
+        let inbound = inbound(&hub);
+        let task = thread::spawn(move || {
+            producer.push(1);
+            drop(producer);
+            ender.end(disconnect(), Some(permit));
+        });
+        drop(inbound);
+        task.join().unwrap();
+        assert!(gate.admit_own().is_ok());
+    });
+}
+
+/// In a model, the second story makes the first one forgotten.
+#[test]
+fn a_story_is_told_as_a_whole_or_not_at_all() {
+    check(2, || {
+        let hub = Hub::new();
+        let connections = [(); 2].map(|()| hub.open(peer(), room_for(1), None).unwrap());
+        hub.stop_accepting();
+        let task = thread::spawn(move || {
+            for (producer, ender) in connections {
+                producer.announce();
+                produce(producer, ender, &[]);
+            }
+        });
+        let (_, began, ended) = consume(inbound(&hub));
+        assert_eq!(began, ended);
+        assert!((1..=2).contains(&ended), "{ended} of 2");
+        task.join().unwrap();
     });
 }
 
