@@ -5,9 +5,9 @@
 //! our own :                                                     limits ─► permit
 //! ```
 //!
-//! A connection holds a [`Permit`] from the moment it is dialled or accepted until it has ended. The
-//! permit lives inside what it limits, so no path can forget it: not an error, not a timeout, not a
-//! panic.
+//! A connection holds a [`Permit`] from the moment it is dialled or accepted until it has ended, and the
+//! messages of one that came to us and wasn't ended by us hold it until they are taken. The permit
+//! lives inside what it limits, so no path can forget it: not an error, not a timeout, not a panic.
 //!
 //! # Invariants
 //!
@@ -56,6 +56,10 @@ use occupancy::Occupancy;
 ///    connections, of incoming ones and of pending ones, then those per address and per subnet.
 /// 5. What comes in through [`Node::listen_incoming`](crate::Node::listen_incoming) is then the
 ///    program's to decide.
+///
+/// A connection counts until it has ended. One that came in, and that the program didn't end itself,
+/// counts until its messages are taken from the [`Inbound`](crate::Inbound), too; or who sends and leaves
+/// could come again and again while the program doesn't read.
 ///
 /// Each that is refused is closed, counted in [`Stats::refused`](crate::Stats::refused) and reported
 /// as [`Event::Refused`](crate::Event::Refused). All this is about who comes *in*: whom the program

@@ -39,7 +39,8 @@ use inbox::Batch;
 ///
 /// Of each connection, [`Connected`](Event::Connected) is the first event and
 /// [`Disconnected`](Event::Disconnected) the last, each exactly once, with every message that was
-/// decoded in between.
+/// decoded in between. (Of connections that came and went without a message while nobody read, only
+/// the newest are told, each from beginning to end; see [`Inbound::into_events`].)
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<In> {
@@ -82,6 +83,11 @@ pub(crate) type KeepAlive = Arc<dyn Send + Sync>;
 /// Messages that aren't taken stay in bounded queues, one per connection; a connection whose queue
 /// is full stops reading its socket, and only its own. Dropping the `Inbound` makes the node
 /// write-only: it reads and discards, so it still notices the end of a connection.
+///
+/// Don't keep one that you don't read. Messages wait also when their connection has ended, and an
+/// incoming connection that the program didn't end itself goes on counting for the [limits](crate::Limits)
+/// until they are taken: at some point nobody comes in. Those of ended connections that the program
+/// dialled or ended itself are bounded by nothing but the number of these.
 ///
 /// # Fairness
 ///
@@ -145,8 +151,10 @@ impl<In> Inbound<In> {
     /// The stream with the lifecycle of the connections in it. What happened since the node was
     /// started is not missing, but for what was passed over on the way to the messages that were
     /// taken already. Of what is in line with no open connection ([`Event::Refused`],
-    /// [`Event::HandshakeFailed`], [`Event::Undelivered`]) the last 1,024 wait to be taken; the
-    /// counters in [`Stats`](crate::Stats) know them all.
+    /// [`Event::HandshakeFailed`], [`Event::Undelivered`]) the last 1,024 wait to be taken. Of
+    /// connections that ended without a message before anything of them was taken, all that happened waits
+    /// for at least the last 1,024; the older ones are forgotten, each as a whole. The counters in
+    /// [`Stats`](crate::Stats) know them all.
     pub fn into_events(self) -> Events<In> {
         self.events
     }

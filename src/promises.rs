@@ -11,7 +11,7 @@
 //!
 //! 1. **Order.** The messages of a peer are yielded as they were decoded, and written as they were sent.
 //!    Its [`Connected`](crate::Event::Connected) is its first event and its
-//!    [`Disconnected`](crate::Event::Disconnected) the last, once each.
+//!    [`Disconnected`](crate::Event::Disconnected) the last, once each; or neither, see 23.
 //!    - code: `src/inbound/hub.rs`, `src/outbound/queue.rs`
 //!    - test: `messages_keep_their_order_both_ways_at_once_and_are_counted_exactly`,
 //!      `connected_comes_first_and_disconnected_last_with_all_messages_between_them`,
@@ -22,14 +22,17 @@
 //!    - test: `a_peer_whose_messages_are_not_taken_is_stopped_and_no_other`,
 //!      `a_peer_that_does_not_read_holds_up_no_sink_but_its_own`
 //! 3. **Every queue is bounded**, in messages and in bytes, and all of a node together if it is given
-//!    a [budget](crate::Builder::memory_budget), which is shared fairly.
-//!    - code: `src/config.rs`, `src/budget.rs`, `src/outbound/queue.rs`, `src/inbound/hub.rs`
+//!    a [budget](crate::Builder::memory_budget), which is shared fairly. What an ended connection has
+//!    left unread counts in all of it.
+//!    - code: `src/config.rs`, `src/budget.rs`, `src/outbound/queue.rs`, `src/inbound/hub.rs`,
+//!      `src/inbound/inbox.rs`
 //!    - test: `no_more_bytes_are_decoded_ahead_than_the_bound_and_a_batch`,
 //!      `a_queue_takes_no_more_messages_than_its_bound`,
 //!      `a_queue_takes_no_more_bytes_than_its_bound`,
 //!      `a_queue_takes_as_many_bytes_as_the_weigher_says`,
 //!      `a_single_hog_gets_half_and_leaves_room_for_others`,
-//!      `inbound_queues_share_the_same_budget`
+//!      `inbound_queues_share_the_same_budget`,
+//!      `who_sends_and_leaves_again_and_again_finds_the_house_full_until_the_messages_are_taken`
 //! 4. **Peers take turns.** Who floods gets one bounded batch per turn; a quiet peer is heard after at most
 //!    one batch of each other.
 //!    - code: `src/inbound/hub.rs`
@@ -85,18 +88,27 @@
 //!     - code: `src/connection.rs`, `src/inbound/hub.rs`, `src/outbound/queue.rs`
 //!     - test: `silent_remotes_do_not_hold_up_those_who_speak`,
 //!       `a_reader_that_never_reads_is_cut_off_at_the_write_timeout`,
-//!       `many_that_only_send_fill_the_memory_budget_and_no_more`
+//!       `many_that_only_send_fill_the_memory_budget_and_no_more`,
+//!       `unread_messages_take_the_room_of_their_own_address`
 //! 13. **Floods meet limits**: in all, per address, per subnet, pending and established, over time. A part
-//!     of the room stays for the program's own dialling. Who is refused costs an accept and a close.
-//!     - code: `src/admission.rs`, `src/admission/occupancy.rs`, `src/admission/rate.rs`
+//!     of the room stays for the program's own dialling. Who is refused costs an accept and a close. Who
+//!     sends and leaves holds its room until the program has taken what it sent, so coming again gains
+//!     nothing.
+//!     - code: `src/admission.rs`, `src/admission/occupancy.rs`, `src/admission/rate.rs`,
+//!       `src/node/session.rs`
 //!     - test: `each_limit_refuses_who_is_beyond_it_with_an_event_a_counter_and_a_text`,
 //!       `a_flood_of_incoming_connections_does_not_stop_our_dialling`,
 //!       `the_accept_rate_allows_a_burst_and_then_one_at_a_time`,
 //!       `a_flood_from_one_address_fills_only_its_own_share`,
-//!       `a_flood_from_many_addresses_fills_the_house_and_no_more`
+//!       `a_flood_from_many_addresses_fills_the_house_and_no_more`,
+//!       `who_sends_and_leaves_again_and_again_finds_the_house_full_until_the_messages_are_taken`,
+//!       `what_the_library_ends_keeps_its_room_while_its_messages_wait`
 //! 14. **Room is given back on every path**: error, timeout, panic, abort, drop.
-//!     - code: `src/admission.rs` (a permit lives in what it limits)
+//!     - code: `src/admission.rs` (a permit lives in what it limits), `src/inbound/inbox.rs`
 //!     - test: `a_session_leaves_its_room_however_it_ends`,
+//!       `there_is_room_when_the_end_is_told_although_messages_kept_it`,
+//!       `what_the_program_ends_itself_leaves_its_room_with_messages_unread`,
+//!       `a_reader_that_goes_gives_all_room_back`,
 //!       `a_handshake_that_comes_to_nothing_leaves_its_room`,
 //!       `dialling_that_is_dropped_leaves_its_room_wherever_it_was`
 //! 15. **A frame has a largest size and a longest time, whatever the codec**, and it makes no difference
@@ -156,12 +168,16 @@
 //!     - test: `a_black_hole_times_out`, `a_stream_that_is_never_shut_is_left_at_the_drain_timeout`,
 //!       `a_stream_that_is_never_flushed_keeps_no_shutdown_beyond_the_drain_timeout`
 //! 23. **A program that hoards or forgets is bounded, too.** Connections that it doesn't decide on are as
-//!     many as may be pending; messages that it doesn't take stop their sender; events that it doesn't read
-//!     are the newest 1,024, and every connection's own.
-//!     - code: `src/incoming.rs`, `src/inbound/hub.rs`
+//!     many as may be pending; messages that it doesn't take stop their sender, and take its room when it
+//!     has left; events that it doesn't read are the newest 1,024, every open connection's own, and the
+//!     whole stories of the newest 1,024 at least that came and went without a message.
+//!     - code: `src/incoming.rs`, `src/inbound/hub.rs`, `src/inbound/inbox.rs`
 //!     - test: `those_that_are_hoarded_are_as_many_as_may_be_pending`,
 //!       `those_that_are_not_taken_wait_in_a_queue_and_then_in_the_backlog`,
-//!       `a_flood_of_refused_connections_does_not_hold_up_the_messages`
+//!       `a_flood_of_refused_connections_does_not_hold_up_the_messages`,
+//!       `of_those_who_come_and_go_without_a_word_the_newest_are_told_each_as_a_whole`,
+//!       `what_was_begun_to_be_told_and_what_has_messages_is_told_to_its_end`,
+//!       `a_shutdown_waits_for_no_reader_and_takes_nothing_from_it`
 //!
 //! # What is not promised
 //!
@@ -183,6 +199,10 @@
 //! - **Memory** beyond the queues: buffers that connections read into and write from (given back when they
 //!   are idle), what a codec keeps, what the kernel keeps for sockets, and the messages that the
 //!   program holds on to.
+//! - **A program that neither reads its stream nor drops it** is protected from strangers, and not from
+//!   itself: messages of connections that it dialled, ended itself or let in as exempt wait for it whatever
+//!   the limits, if they have ended. The [budget](crate::Builder::memory_budget) makes each of them
+//!   small, not their number. Who isn't interested drops the [`Inbound`](crate::Inbound).
 //! - **A share in time is not a time.** A quiet peer waits for at most one batch of each other that is ready;
 //!   with hundreds that flood at once and large inbound queues that is a while.
 //!   [`max_inbound_bytes`](crate::Builder::max_inbound_bytes) makes the turns smaller.

@@ -115,10 +115,10 @@ impl<T: Transport, W> Builder<T, W> {
         }
     }
 
-    /// The most connections in all, those that are dialled or shake hands included; 1,024 by
-    /// default. An incoming one beyond it is closed at once and reported as
-    /// [`Event::Refused`](crate::Event::Refused); one of our own fails with
-    /// [`ConnectError::Limit`](crate::ConnectError::Limit).
+    /// The most connections in all, those that are dialled or shake hands included, and those that
+    /// others have left with messages [unread](crate::Inbound); 1,024 by default. An incoming one
+    /// beyond it is closed at once and reported as [`Event::Refused`](crate::Event::Refused); one of
+    /// our own fails with [`ConnectError::Limit`](crate::ConnectError::Limit).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.config.limits.max_connections = connections;
         self
