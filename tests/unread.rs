@@ -5,10 +5,13 @@ mod common;
 
 use std::{
     collections::BTreeMap,
+    error::Error,
+    fmt, io, iter,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
+use bytes::BytesMut;
 use common::{
     ending, finish, finish_events, in_memory, join, lines, network, next_event, quiet, shut_down,
     start_lines, within,
@@ -19,6 +22,7 @@ use tokio::{
     net::TcpStream,
     task::coop::unconstrained,
 };
+use tokio_util::codec::{Decoder, Encoder};
 use wattle::{
     Builder, ConnectError, Event, Events, Inbound, Initiator, Limit, Node, Peer, Transport,
     testing::Memory, transport::Acceptor,
@@ -399,4 +403,69 @@ async fn a_reader_that_keeps_up_is_told_of_every_one_however_many_there_are() {
         assert!(stories.keys().eq(&came), "in round {round}");
     }
     finish_events(&node, events).await;
+}
+
+/// What comes is an error: `!` one that panics when it is dropped, and anything else a good one.
+struct Refusing;
+
+#[derive(Debug)]
+struct Unwelcome {
+    panics: bool,
+}
+
+impl fmt::Display for Unwelcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("unwelcome")
+    }
+}
+
+impl Error for Unwelcome {}
+
+impl From<io::Error> for Unwelcome {
+    fn from(_: io::Error) -> Self {
+        Self { panics: false }
+    }
+}
+
+impl Drop for Unwelcome {
+    fn drop(&mut self) {
+        assert!(!self.panics, "an error that panics when it is dropped");
+    }
+}
+
+impl Decoder for Refusing {
+    type Item = String;
+    type Error = Unwelcome;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<String>, Unwelcome> {
+        match src.is_empty() {
+            true => Ok(None),
+            false => Err(Unwelcome {
+                panics: src.split().starts_with(b"!"),
+            }),
+        }
+    }
+}
+
+impl Encoder<String> for Refusing {
+    type Error = Unwelcome;
+
+    fn encode(&mut self, _: String, _: &mut BytesMut) -> Result<(), Unwelcome> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_it_is_forgotten_holds_up_nobody() {
+    let start = in_memory().start(|_| Refusing);
+    let (node, mut inbound) = within(start).await.unwrap();
+    for word in iter::once(b"!").chain(iter::repeat_n(b"?", 2 * STORIES)) {
+        let (_, mut remote) = join(&node, 64).await;
+        within(remote.write_all(word)).await.unwrap();
+        drop(remote);
+        quiet().await;
+    }
+    assert_eq!(node.stats().disconnected, 2 * STORIES as u64 + 1);
+    shut_down(&node).await;
+    assert!(within(inbound.recv()).await.is_none());
 }

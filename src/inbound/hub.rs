@@ -434,3 +434,6 @@ impl<In> Drop for Ender<In> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
