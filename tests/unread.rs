@@ -238,7 +238,8 @@ async fn whom_the_program_dialled_leaves_its_room_with_messages_unread() {
         .unwrap();
     let addr = other.local_addr().unwrap();
     for _ in 0..10 {
-        let (peer, accepted) = tokio::join!(house.node.connect(addr), other.accept());
+        let (peer, accepted) =
+            tokio::join!(within(house.node.connect(addr)), within(other.accept()));
         peer.unwrap();
         let (mut stream, _) = accepted.unwrap();
         within(stream.write_all(b"never read\n")).await.unwrap();
@@ -459,13 +460,17 @@ impl Encoder<String> for Refusing {
 async fn an_error_that_panics_when_it_is_forgotten_holds_up_nobody() {
     let start = in_memory().start(|_| Refusing);
     let (node, mut inbound) = within(start).await.unwrap();
-    for word in iter::once(b"!").chain(iter::repeat_n(b"?", 2 * STORIES)) {
+    for word in iter::once(b"!").chain(iter::repeat_n(b"?", 2 * STORIES - 2)) {
         let (_, mut remote) = join(&node, 64).await;
         within(remote.write_all(word)).await.unwrap();
         drop(remote);
         quiet().await;
     }
-    assert_eq!(node.stats().disconnected, 2 * STORIES as u64 + 1);
+    // With this one the oldest are forgotten; who waits for its end is told.
+    let (last, mut remote) = join(&node, 64).await;
+    let (_, ended) = tokio::join!(remote.shutdown(), within(node.disconnect(last)));
+    assert_eq!(ended.unwrap().initiator, Initiator::Local);
+    assert_eq!(node.stats().disconnected, 2 * STORIES as u64);
     shut_down(&node).await;
     assert!(within(inbound.recv()).await.is_none());
 }

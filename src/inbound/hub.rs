@@ -239,6 +239,7 @@ impl<In> Hub<In> {
     /// Remembers a whole story without a message, and forgets old ones.
     fn remember(&self, story: Arc<Inbox<In>>) {
         let mut ready = self.ready.lock();
+        // The reader may have gone since it was listed.
         if !ready.reading {
             return;
         }
