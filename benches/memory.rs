@@ -14,7 +14,8 @@
 //! Contenders, all with `LengthDelimitedCodec`: `raw` (a task with a `Framed` per connection, as tokio-util gives it),
 //! `pea2pea` with initial buffers of 8 KiB, which is what `Framed` has (its own would be 64 KiB), and `wattle`.
 //!
-//! Cases: `1000` and `8000` connections; `node`, one of 200 that listen and have no connections (raw has no nodes).
+//! Cases: `1000` and `8000` connections; `stalled`, a single one whose remote sends messages of 4 KiB and never reads
+//! what comes back, until nothing more is taken from it: what is queued for it and from it; `node`, one of 200 that listen and have no connections (raw has no nodes).
 
 mod suite;
 
@@ -58,6 +59,7 @@ fn main() {
         ["dial", addr, number] => {
             dial(addr.parse().expect("ours"), number.parse().expect("ours"));
         }
+        ["stall", addr] => stall(addr.parse().expect("ours")),
         _ => compare(),
     }
 }
@@ -80,6 +82,9 @@ fn compare() {
             .map(|who| Contender::new(who, move || async move { vec![connection(who, number)] }));
         tell(&mut suite, &number.to_string(), &contenders);
     }
+    let contenders = ["raw", "pea2pea", "wattle"]
+        .map(|who| Contender::new(who, move || async move { vec![stalled(who)] }));
+    tell(&mut suite, "stalled", &contenders);
     let contenders = ["pea2pea", "wattle"]
         .map(|who| Contender::new(who, move || async move { vec![node(who)] }));
     tell(&mut suite, "node", &contenders);
@@ -103,6 +108,18 @@ fn connection(who: &str, number: usize) -> f64 {
     clients.ask("open");
     let after: f64 = server.ask("measure").parse().expect("a number");
     (after - before) / number as f64
+}
+
+/// What a connection takes whose remote doesn't read.
+fn stalled(who: &str) -> f64 {
+    let mut server = Process::start(&["serve", who]);
+    let addr = server.answer();
+    let mut client = Process::start(&["stall", &addr]);
+    client.ask("warm up");
+    let before: f64 = server.ask("measure").parse().expect("a number");
+    client.ask("send");
+    let after: f64 = server.ask("measure").parse().expect("a number");
+    after - before
 }
 
 /// What one of many nodes takes.
@@ -159,6 +176,26 @@ fn dial(addr: SocketAddr, number: usize) {
     println!("idle");
     lines.next();
 }
+
+/// A client that sends and doesn't read, until it can't send.
+fn stall(addr: SocketAddr) {
+    let mut lines = stdin().lines();
+    lines.next();
+    let few = open(addr, DIALERS);
+    (0..WARM_UPS).for_each(|_| use_all(&few));
+    println!("warm");
+    lines.next();
+    let mut stream = connect(addr);
+    let timeout = stream.set_write_timeout(Some(STALLED));
+    timeout.expect("it is not zero");
+    let message = frame(4096);
+    while stream.write_all(&message).is_ok() {}
+    println!("stalled");
+    lines.next();
+}
+
+/// When nothing was taken for so long, nothing will be.
+const STALLED: Duration = Duration::from_millis(500);
 
 /// So many connections, in a share for each dialer; each has been used when it is open.
 fn open(addr: SocketAddr, number: usize) -> Vec<Vec<TcpStream>> {

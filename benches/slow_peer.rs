@@ -4,6 +4,8 @@
 //! message, `LengthDelimitedCodec`. The hundredth is connected and never reads; it is sent as much as the
 //! others, which is as much as it takes and a queue's content.
 //!
+//! What such a peer costs in memory is a case of `memory`.
+//!
 //! Cases: `calm` and `stalled`, in messages per second that the ninety-nine get, without the hundredth and
 //! with it; `kept`, the second divided by the first in the same round.
 

@@ -162,7 +162,9 @@ pub(crate) fn framed(stream: TcpStream) -> Framed<TcpStream, LengthDelimitedCode
 /// Sends back what comes.
 pub(crate) async fn pass_on(mut framed: Framed<TcpStream, LengthDelimitedCodec>) {
     while let Some(Ok(message)) = framed.next().await {
-        framed.send(message.freeze()).await.expect("open");
+        if framed.send(message.freeze()).await.is_err() {
+            break;
+        }
     }
 }
 

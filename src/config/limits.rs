@@ -5,7 +5,7 @@ use std::{num::NonZeroU32, time::Duration};
 use super::{at_least_one, not_zero};
 use crate::error::InvalidOption;
 
-/// Room for a mid-sized network; an open connection costs a little over 2 KB of memory and a descriptor.
+/// Room for a mid-sized network; an open connection costs about 2 KB of memory and a descriptor.
 const MAX_CONNECTIONS: usize = 1024;
 
 /// A burst of handshakes; each may hold a buffer and a descriptor for the handshake timeout.
