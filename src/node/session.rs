@@ -150,7 +150,8 @@ impl<In, Out> Drop for Farewell<In, Out> {
         });
         // A subscriber that panics keeps nobody else from being told.
         contain(|| tell(disconnect, &self.core.throttle));
-        // Whoever is told of the end may count on the room that it leaves.
+        // Whoever is told of the end may count on the room that it leaves; a stranger's unread messages
+        // keep theirs until they are taken.
         let permit = self.permit.take().filter(|_| self.is_a_strangers());
         if let Some(ender) = self.ender.take() {
             ender.end(self.disconnect.clone(), permit);
