@@ -22,7 +22,7 @@ use suite::{
 const READING: usize = 99;
 
 /// To each, in a round.
-const MESSAGES: usize = 5_000;
+const MESSAGES: usize = 20_000;
 
 fn main() {
     let mut suite = Suite::begin("slow_peer");
