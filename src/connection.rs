@@ -79,7 +79,7 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     broken: Option<Box<Disconnect>>,
 
     reading: Reading,
-    /// Whether the last pump_read waits for bytes.
+    /// Whether reading waits for bytes, in this poll.
     read_starved: bool,
     /// Messages that were decoded.
     messages_in: u64,
@@ -230,6 +230,8 @@ where
     fn take_no_more(&mut self, ending: Disconnect) -> Step {
         self.queue.close();
         self.deadlines.drain_within(self.drain_timeout);
+        // Before the write that failed, there may have been nothing to read.
+        self.read_starved = false;
         self.broken = Some(Box::new(ending));
         Step::Again
     }
@@ -347,6 +349,7 @@ where
             this.queue.register(cx.waker());
         }
         this.batches_in = 0;
+        this.read_starved = false;
         for _ in 0..TURNS_PER_POLL {
             if this.batches_in >= BATCHES_IN_PER_POLL {
                 break;

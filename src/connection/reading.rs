@@ -43,8 +43,8 @@ where
 {
     /// Decodes one batch and hands it over.
     pub(super) fn pump_read(&mut self, cx: &mut Context<'_>) -> Step {
-        self.read_starved = false;
-        if !matches!(self.reading, Reading::Open) {
+        // What comes after a read that waits wakes the task, and so is found in the next poll.
+        if self.read_starved || !matches!(self.reading, Reading::Open) {
             return Step::Wait;
         }
         if self.inbound.poll_room(cx).is_pending() {
