@@ -27,13 +27,13 @@ use std::{
     fmt,
     future::Future,
     mem,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use tokio::task::coop;
+use tokio::task::{coop, yield_now};
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use crate::{
@@ -62,6 +62,9 @@ const TURNS_PER_POLL: usize = 16;
 /// How many batches a task hands over before it lets others run: the reader, who may be next on this
 /// very core, finds them in its cache.
 const BATCHES_IN_PER_POLL: usize = 4;
+
+/// How many bytes it moves before that: others are kept waiting no longer than that takes.
+const BYTES_PER_POLL: u64 = 128 * 1024;
 
 #[must_use = "a connection does nothing unless it is polled"]
 pub(crate) struct Connection<Io, C: Decoder, Out> {
@@ -286,6 +289,11 @@ where
         Poll::Ready(self.ended(disconnect))
     }
 
+    /// Bytes that were decoded or written.
+    fn bytes_moved(&self) -> u64 {
+        self.consumed + self.framed.get_ref().sent()
+    }
+
     fn activity(&self) -> Activity {
         let (received, sent) = (
             self.framed.get_ref().received(),
@@ -350,8 +358,10 @@ where
         }
         this.batches_in = 0;
         this.read_starved = false;
+        let begun_at = this.bytes_moved();
         for _ in 0..TURNS_PER_POLL {
-            if this.batches_in >= BATCHES_IN_PER_POLL {
+            let bytes = this.bytes_moved().saturating_sub(begun_at);
+            if this.batches_in >= BATCHES_IN_PER_POLL || bytes >= BYTES_PER_POLL {
                 break;
             }
             match this.turn(cx) {
@@ -364,7 +374,9 @@ where
         // A remote that keeps us busy must not keep a deadline from passing.
         let waited = this.wait(cx);
         if waited.is_pending() {
-            cx.waker().wake_by_ref();
+            // Not a mere wake-up, which would bring the task's next turn before the runtime looks
+            // what else has come meanwhile.
+            let _ = pin!(yield_now()).poll(cx);
         }
         waited
     }

@@ -7,6 +7,7 @@ mod idle;
 mod reading;
 mod script;
 mod stopwatch;
+mod turns;
 mod waking;
 mod writing;
 

@@ -241,8 +241,8 @@ async fn a_remote_that_sends_large_messages_has_the_same_cap() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_batch_of_many_frames_may_be_larger_than_a_frame() {
+#[test]
+fn a_batch_of_many_frames_may_be_larger_than_a_frame() {
     let mut fixture = Fixture::with(SessionConfig {
         inbound: at_most(100_000),
         ..with_max(6)
