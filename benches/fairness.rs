@@ -1,15 +1,16 @@
 //! What does a peer that floods cost those who say something once in a while?
 //!
 //! Ninety-nine quiet peers send 16 bytes every 20 ms each, and their messages' age is taken where they are
-//! received; then the same while one more sends 4 KiB messages as fast as they are taken. All senders are
-//! hand-wired, so that the contenders differ in who receives: `raw` (a task per connection), `pea2pea`, and
-//! `wattle` (one `Inbound`).
+//! received; then the same while one more sends messages as fast as they are taken, of 4 KiB and of 32 bytes.
+//! All senders are hand-wired, so that the contenders differ in who receives: `raw` (a task per connection),
+//! `pea2pea`, and `wattle` (one `Inbound`).
 //!
-//! Cases: `calm-p99` and `flooded-p99`, in seconds, and `slowed`, the second divided by the first.
+//! Cases: `calm-p99`, `flooded-p99` and `flooded32B-p99`, in seconds, and `slowed` and `slowed32B`, the others
+//! divided by the first.
 
 mod suite;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use futures::SinkExt;
@@ -29,31 +30,37 @@ const MESSAGES: usize = 50;
 /// Who receives: where, and how old messages were when they came, when all senders are gone.
 type Receiver = (SocketAddr, JoinHandle<Vec<Duration>>);
 
+/// What floods.
+const LARGE: &[u8] = &flow::BULK;
+const SMALL: &[u8] = LARGE.split_at(32).0;
+
 fn main() {
     let mut suite = Suite::begin("fairness");
     let contenders = [
-        Contender::new("raw", || async {
-            figures(raw::ages().await, raw::ages().await).await
-        }),
-        Contender::new("pea2pea", || async {
-            figures(pea::ages().await, pea::ages().await).await
-        }),
-        Contender::new("wattle", || async {
-            figures(node::ages().await, node::ages().await).await
-        }),
+        Contender::new("raw", || figures(raw::ages)),
+        Contender::new("pea2pea", || figures(pea::ages)),
+        Contender::new("wattle", || figures(node::ages)),
     ];
-    let cases = ["calm-p99", "flooded-p99", "slowed"].map(str::to_owned);
-    let ours = suite.compare(&cases, &contenders);
-    if let Some([.., slowed]) = ours.as_deref() {
-        suite.tell(format!("ratio fairness/flooded-p99/calm {slowed:.2}"));
+    let cases = [
+        "calm-p99",
+        "flooded-p99",
+        "flooded32B-p99",
+        "slowed",
+        "slowed32B",
+    ];
+    let ours = suite.compare(&cases.map(str::to_owned), &contenders);
+    if let Some([.., large, small]) = ours.as_deref() {
+        suite.tell(format!("ratio fairness/flooded-p99/calm {large:.2}"));
+        suite.tell(format!("ratio fairness/flooded32B-p99/calm {small:.2}"));
     }
     suite.end();
 }
 
-async fn figures(calm: Receiver, flooded: Receiver) -> Vec<f64> {
-    let calm = percentile(measure(calm, false).await);
-    let flooded = percentile(measure(flooded, true).await);
-    vec![calm, flooded, flooded / calm]
+async fn figures<F: Future<Output = Receiver>>(ages: fn() -> F) -> Vec<f64> {
+    let calm = percentile(measure(ages().await, None).await);
+    let large = percentile(measure(ages().await, Some(LARGE)).await);
+    let small = percentile(measure(ages().await, Some(SMALL)).await);
+    vec![calm, large, small, large / calm, small / calm]
 }
 
 fn percentile(mut ages: Vec<Duration>) -> f64 {
@@ -61,7 +68,7 @@ fn percentile(mut ages: Vec<Duration>) -> f64 {
     ages[ages.len() * 99 / 100].as_secs_f64()
 }
 
-async fn measure((addr, ages): Receiver, flooded: bool) -> Vec<Duration> {
+async fn measure((addr, ages): Receiver, flooded: Option<&'static [u8]>) -> Vec<Duration> {
     let mut quiet = JoinSet::new();
     for n in 0..QUIET {
         let mut writer = raw::Buffers::AsGiven.writer(connect(addr).await);
@@ -76,11 +83,9 @@ async fn measure((addr, ages): Receiver, flooded: bool) -> Vec<Duration> {
         });
     }
     let mut flood = JoinSet::new();
-    if flooded {
+    if let Some(message) = flooded {
         let mut writer = raw::Buffers::AsGiven.writer(connect(addr).await);
-        flood.spawn(
-            async move { while writer.feed(Bytes::from_static(&flow::BULK)).await.is_ok() {} },
-        );
+        flood.spawn(async move { while writer.feed(Bytes::from_static(message)).await.is_ok() {} });
     }
     let writers = quiet.join_all().await;
     flood.shutdown().await;
