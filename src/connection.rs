@@ -30,7 +30,6 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
-    time::Duration,
 };
 
 use tokio::task::{coop, yield_now};
@@ -61,7 +60,7 @@ const TURNS_PER_POLL: usize = 16;
 
 /// How many batches a task hands over before it lets others run: the reader, who may be next on this
 /// very core, finds them in its cache.
-const BATCHES_IN_PER_POLL: usize = 4;
+const BATCHES_IN_PER_POLL: u8 = 4;
 
 /// How many bytes it moves before that: others are kept waiting no longer than that takes.
 const BYTES_PER_POLL: u64 = 128 * 1024;
@@ -72,7 +71,6 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     inbound: Producer<C::Item>,
     queue: Arc<Queue<Out>>,
     allow_half_open: bool,
-    drain_timeout: Duration,
     deadlines: Deadlines,
     /// With which waker the queue knows this task.
     waker: Option<Waker>,
@@ -87,8 +85,8 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     /// Messages that were decoded.
     messages_in: u64,
     /// Batches that were handed over in this poll.
-    batches_in: usize,
-    /// Bytes that the codec had consumed at the last hand-over.
+    batches_in: u8,
+    /// Bytes that the codec had consumed when the last batch was handed over.
     consumed: u64,
     /// The same at the last message: where the frame begins that is being read.
     frame_start: u64,
@@ -113,7 +111,7 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     skipped: u64,
     skipped_written: u64,
     /// Mean encoded size of the messages of the last batch.
-    weight: Option<usize>,
+    weight: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +160,6 @@ where
             inbound,
             queue,
             allow_half_open: config.allow_half_open,
-            drain_timeout: config.drain_timeout,
             deadlines: Deadlines::new(&config),
             waker: None,
             closing: None,
@@ -232,7 +229,7 @@ where
     /// once, and reading then finds an end that the remote never sent.
     fn take_no_more(&mut self, ending: Disconnect) -> Step {
         self.queue.close();
-        self.deadlines.drain_within(self.drain_timeout);
+        self.deadlines.begin_drain();
         // Before the write that failed, there may have been nothing to read.
         self.read_starved = false;
         self.broken = Some(Box::new(ending));
@@ -258,7 +255,7 @@ where
 
     fn begin_closing(&mut self, disconnect: Disconnect) {
         self.queue.close();
-        self.deadlines.drain_within(self.drain_timeout);
+        self.deadlines.begin_drain();
         // What has begun will not be decoded, and what comes now belongs to no frame.
         drop(mem::take(self.framed.read_buffer_mut()));
         self.whole_block = None;
@@ -289,7 +286,7 @@ where
         Poll::Ready(self.ended(disconnect))
     }
 
-    /// Bytes that were decoded or written.
+    /// Bytes of messages that were handed over, and bytes that were written.
     fn bytes_moved(&self) -> u64 {
         self.consumed + self.framed.get_ref().sent()
     }

@@ -58,7 +58,7 @@ pub(crate) struct Deadlines {
     /// Boxed, as there is none without an option that asks for it.
     reading: Option<Box<Reading>>,
     write: Stall,
-    drain: Option<Instant>,
+    drain: Drain,
     /// Boxed when first needed: most connections never wait for a deadline.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -98,6 +98,15 @@ struct Stopwatch {
 struct Stall {
     limit: Option<Duration>,
     since: Option<(Instant, u64)>,
+}
+
+/// How long closing may last.
+#[derive(Debug, Clone, Copy)]
+enum Drain {
+    /// From when it begins.
+    Within(Duration),
+    /// It has begun; what is too far away to be told never comes.
+    Until(Option<Instant>),
 }
 
 impl Stopwatch {
@@ -184,6 +193,15 @@ impl Stall {
     }
 }
 
+impl Drain {
+    fn due(self) -> Option<Instant> {
+        match self {
+            Self::Within(_) => None,
+            Self::Until(at) => at,
+        }
+    }
+}
+
 impl Deadlines {
     pub(crate) fn new(config: &SessionConfig) -> Self {
         Self {
@@ -192,21 +210,23 @@ impl Deadlines {
                 limit: config.write_timeout,
                 since: None,
             },
-            drain: None,
+            drain: Drain::Within(config.drain_timeout),
             timer: None,
         }
     }
 
     /// From now on only the drain counts.
-    pub(crate) fn drain_within(&mut self, limit: Duration) {
+    pub(crate) fn begin_drain(&mut self) {
         self.reading = None;
         self.write.limit = None;
-        self.drain = Instant::now().checked_add(limit);
+        if let Drain::Within(limit) = self.drain {
+            self.drain = Drain::Until(Instant::now().checked_add(limit));
+        }
     }
 
     /// Ready when a deadline has passed; otherwise the task is woken when one might have.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, activity: Activity) -> Poll<Deadline> {
-        if self.reading.is_none() && self.drain.is_none() && !activity.writing {
+        if self.reading.is_none() && self.drain.due().is_none() && !activity.writing {
             self.write.since = None;
             return Poll::Pending;
         }
@@ -247,7 +267,7 @@ impl Deadlines {
             frame.map(|at| (at, Deadline::Frame)),
             write.map(|at| (at, Deadline::Write)),
             idle.map(|at| (at, Deadline::Idle)),
-            self.drain.map(|at| (at, Deadline::Drain)),
+            self.drain.due().map(|at| (at, Deadline::Drain)),
         ];
         due.into_iter().flatten().min()
     }

@@ -181,17 +181,18 @@ where
     fn hand_over(&mut self) {
         let messages = self.inbound.pushed();
         self.messages_in += messages as u64;
+        // Before the hand-over: who has got a message finds it counted.
+        self.record_in();
+        if messages == 0 {
+            return;
+        }
         let consumed = self.consumed_now();
         let bytes = consumed.saturating_sub(self.consumed) as usize;
         self.consumed = consumed;
-        // Before the hand-over: who has got a message finds it counted.
-        self.record_in();
         self.inbound.hand_over(bytes);
-        if let Some(mean) = bytes.checked_div(messages) {
-            self.batches_in += 1;
-            self.receiving = Messages::of_mean_size(mean);
-            trace!(messages, bytes, "batch in");
-        }
+        self.batches_in += 1;
+        self.receiving = Messages::of_mean_size(bytes / messages);
+        trace!(messages, bytes, "batch in");
     }
 
     pub(super) fn record_in(&self) {

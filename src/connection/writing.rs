@@ -81,7 +81,8 @@ where
             self.encoded += 1;
         }
         let bytes = self.bytes_encoded().saturating_sub(before);
-        self.weight = Some((bytes as usize).div_ceil(messages));
+        let mean = bytes.div_ceil(messages as u64);
+        self.weight = Some(u32::try_from(mean).unwrap_or(u32::MAX));
         trace!(messages, bytes, "batch out");
         Poll::Ready(Ok(()))
     }
@@ -131,7 +132,7 @@ where
         Done {
             written: self.written,
             skipped: self.skipped_written,
-            weight: self.weight,
+            weight: self.weight.map(|weight| weight as usize),
         }
     }
 

@@ -120,7 +120,6 @@ impl<In> Hub<In> {
             inbox: inbox.clone(),
             bounds,
             local: VecDeque::new(),
-            local_bytes: 0,
             full: false,
         };
         let ender = Ender {
@@ -295,7 +294,6 @@ pub(crate) struct Producer<In> {
     inbox: Arc<Inbox<In>>,
     bounds: Bounds,
     local: VecDeque<In>,
-    local_bytes: usize,
     /// Whether the inbox had no room after the last hand-over.
     full: bool,
 }
@@ -343,25 +341,20 @@ impl<In> Producer<In> {
         self.local.len()
     }
 
-    /// Hands the local batch over; `bytes` is what it took on the wire.
+    /// Hands the local batch over, if there is one; `bytes` is what it took on the wire.
     pub(crate) fn hand_over(&mut self, bytes: usize) {
-        self.local_bytes += bytes;
         if self.local.is_empty() {
             return;
         }
-        let (bounds, local, local_bytes) = (
-            self.bounds,
-            &mut self.local,
-            mem::take(&mut self.local_bytes),
-        );
+        let (bounds, local) = (self.bounds, &mut self.local);
         self.full = self.hub.update(&self.inbox, |content| {
             if content.batch.messages.is_empty() {
                 mem::swap(&mut content.batch.messages, local);
             } else {
                 content.batch.messages.append(local);
             }
-            content.bytes += local_bytes;
-            content.share.hold(local_bytes);
+            content.bytes += bytes;
+            content.share.hold(bytes);
             !content.has_room(bounds)
         });
     }

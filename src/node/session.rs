@@ -40,8 +40,9 @@ pub(super) struct Farewell<In, Out> {
     core: Arc<Core<Out>>,
     queue: Arc<Queue<Out>>,
     ender: Option<Ender<In>>,
-    disconnect: Disconnect,
     permit: Option<Permit>,
+    /// How it ended; if nothing says so, it was dropped. Boxed, as every idle connection has room for it.
+    ended: Option<Box<Disconnect>>,
 }
 
 impl<Io, C: Decoder, Out> Session<Io, C, Out> {
@@ -60,10 +61,11 @@ impl<Io, C: Decoder, Out> Session<Io, C, Out> {
     fn end(&mut self, ended: Result<Disconnect, Box<dyn Any + Send>>) {
         let connection = self.connection.take();
         let dropped = catch_unwind(AssertUnwindSafe(|| drop(connection)));
-        self.farewell.disconnect = match ended.and_then(|ended| dropped.map(|()| ended)) {
+        let disconnect = match ended.and_then(|ended| dropped.map(|()| ended)) {
             Ok(disconnect) => disconnect,
             Err(payload) => Disconnect::library(Reason::Panicked(panic_message(payload))),
         };
+        self.farewell.ended = Some(Box::new(disconnect));
     }
 }
 
@@ -104,16 +106,16 @@ impl<In, Out> Farewell<In, Out> {
             core,
             queue,
             ender: Some(ender),
-            disconnect: Disconnect::local(Reason::Aborted),
             permit: Some(permit),
+            ended: None,
         }
     }
 
     /// Whether it came to us, and was not ended by us. Its unread messages keep their room: otherwise
     /// whoever sends, leaves and comes again could fill the memory. Ends and dials of our own are as many as
     /// the program makes, and whoever waits for one may count on its room.
-    fn is_a_strangers(&self) -> bool {
-        self.queue.peer().side() == Side::Listener && self.disconnect.initiator != Initiator::Local
+    fn is_a_strangers(&self, disconnect: &Disconnect) -> bool {
+        self.queue.peer().side() == Side::Listener && disconnect.initiator != Initiator::Local
     }
 
     /// Tells of messages that were dropped since the last time, because the queue was full.
@@ -138,25 +140,31 @@ impl<In, Out> Drop for Farewell<In, Out> {
     fn drop(&mut self) {
         let (unsent, undelivered) = self.queue.abandon();
         self.report_dropped();
-        let disconnect = &mut self.disconnect;
+        let mut disconnect = match self.ended.take() {
+            Some(disconnect) => *disconnect,
+            None => Disconnect::local(Reason::Aborted),
+        };
         disconnect.undelivered = undelivered;
         let peer = self.queue.peer();
         self.core
-            .note(|| format!("disconnected {peer:?}: {}", shown(disconnect)));
+            .note(|| format!("disconnected {peer:?}: {}", shown(&disconnect)));
         self.core.count(|stats| {
             self.core.registry.remove(self.queue.peer());
             stats.add_traffic(&self.queue.stats());
-            stats.add_ending(disconnect);
+            stats.add_ending(&disconnect);
         });
         // A subscriber that panics keeps nobody else from being told.
-        contain(|| tell(disconnect, &self.core.throttle));
+        contain(|| tell(&disconnect, &self.core.throttle));
         // Whoever is told of the end may count on the room that it leaves; a stranger's unread messages
         // keep theirs until they are taken.
-        let permit = self.permit.take().filter(|_| self.is_a_strangers());
+        let permit = self
+            .permit
+            .take()
+            .filter(|_| self.is_a_strangers(&disconnect));
         if let Some(ender) = self.ender.take() {
-            ender.end(self.disconnect.clone(), permit);
+            ender.end(disconnect.clone(), permit);
         }
-        self.queue.end(self.disconnect.clone());
+        self.queue.end(disconnect);
         // Last, because these are the user's: dropping them may panic, which ends nothing else.
         contain(|| drop(unsent));
     }
