@@ -19,7 +19,10 @@
 use std::{
     collections::VecDeque,
     mem,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -49,6 +52,9 @@ const STORIES: usize = if cfg!(wattle_loom) { 1 } else { 1024 };
 
 /// The middle between the producers and the consumer.
 pub(crate) struct Hub<In> {
+    /// Connections that have not ended: a number to decide by, with nothing behind it that would have to be
+    /// ordered.
+    connections: AtomicUsize,
     ready: Mutex<Ready<In>>,
     spares: Spares<In>,
 }
@@ -86,6 +92,7 @@ pub(super) enum Turn<In> {
 impl<In> Hub<In> {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
+            connections: AtomicUsize::new(0),
             ready: Mutex::new(Ready {
                 list: VecDeque::new(),
                 notices: VecDeque::new(),
@@ -114,6 +121,7 @@ impl<In> Hub<In> {
         }
         ready.open += 1;
         drop(ready);
+        self.connections.fetch_add(1, Relaxed);
         let inbox = Arc::new(Inbox::new(peer, budget));
         let producer = Producer {
             hub: self.clone(),
@@ -319,6 +327,11 @@ impl<In> Producer<In> {
         Poll::Ready(())
     }
 
+    /// How many connections the node has, this one among them.
+    pub(crate) fn connections(&self) -> usize {
+        self.hub.connections.load(Relaxed)
+    }
+
     pub(crate) fn bounds(&self) -> Bounds {
         self.bounds
     }
@@ -423,6 +436,7 @@ impl<In> Ender<In> {
 /// Without an `end` the connection was never announced, and ends in silence.
 impl<In> Drop for Ender<In> {
     fn drop(&mut self) {
+        self.hub.connections.fetch_sub(1, Relaxed);
         if !self.ended {
             self.hub.release();
         }

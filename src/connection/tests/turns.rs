@@ -1,6 +1,6 @@
 //! A connection that always has something to do lets others have their turn.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use tokio::{
     io::AsyncReadExt,
@@ -9,91 +9,52 @@ use tokio::{
 };
 
 use super::*;
-use crate::connection::BYTES_PER_POLL;
+use crate::connection::{BYTES_IN_PER_POLL, COMPANY};
 
 const LINE: usize = 4096;
 
-/// One whose remote sends without end, and whose reader has room for all of it.
-fn flooded() -> Fixture {
+/// One whose remote sends without end, and whose reader has room for all of it; with what keeps as many
+/// others open.
+fn flooded(others: usize) -> (Fixture, Vec<impl Sized>) {
     let fixture = Fixture::with(SessionConfig {
         inbound: at_most(usize::MAX),
         ..without_deadlines()
     });
     fixture.script.flood("x".repeat(LINE - 1) + "\n");
-    fixture
+    let open = |_| {
+        let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Listener);
+        fixture.hub.open(peer, at_most(1), None)
+    };
+    let others = (0..others).map(open).collect();
+    (fixture, others)
 }
 
 #[test]
-fn a_poll_takes_in_a_bounded_number_of_bytes() {
-    let mut fixture = flooded();
-    for _ in 0..3 {
+fn in_company_a_poll_takes_in_a_bounded_number_of_bytes() {
+    let (mut fixture, others) = flooded(COMPANY - 1);
+    let mut bytes_of_a_poll = || {
         assert!(fixture.poll().is_pending());
         assert_eq!(fixture.task.wakes(), 1, "it goes on");
-        let bytes = (fixture.received().len() * LINE) as u64;
-        assert!((1..=BYTES_PER_POLL).contains(&bytes), "{bytes} bytes");
-    }
-}
-
-/// For each line that is encoded another is queued, as by a sender on another core.
-#[derive(Default)]
-struct Refilling {
-    text: Text,
-    queue: Arc<OnceLock<Arc<Queue<String>>>>,
-}
-
-impl Decoder for Refilling {
-    type Item = String;
-    type Error = io::Error;
-
-    fn decode(&mut self, src: &mut BytesMut) -> io::Result<Option<String>> {
-        self.text.decode(src)
-    }
-}
-
-impl Encoder<String> for Refilling {
-    type Error = io::Error;
-
-    fn encode(&mut self, line: String, dst: &mut BytesMut) -> io::Result<()> {
-        if let Some(queue) = self.queue.get() {
-            assert!(matches!(queue.push(line.clone()), Pushed::Queued(_)));
-        }
-        self.text.encode(line, dst)
-    }
-}
-
-#[test]
-fn a_poll_writes_a_bounded_number_of_bytes() {
-    let codec = Refilling::default();
-    let refilled = codec.queue.clone();
-    let mut fixture = Fixture::speaking(codec, without_deadlines());
-    let line = "x".repeat(LINE - 1);
-    for _ in 0..BYTES_PER_POLL / LINE as u64 {
-        fixture.push(&line);
-    }
-    assert!(refilled.set(fixture.queue.clone()).is_ok());
-    let mut before = 0;
+        (fixture.received().len() * LINE) as u64
+    };
     for _ in 0..3 {
-        assert!(fixture.poll().is_pending());
-        assert_eq!(fixture.task.wakes(), 1, "it goes on");
-        let written = fixture.script.written().len() as u64;
-        let bytes = written - before;
-        // What is taken from the queue at once is written at once.
-        assert!((1..=2 * BYTES_PER_POLL).contains(&bytes), "{bytes} bytes");
-        before = written;
+        assert_eq!(bytes_of_a_poll(), BYTES_IN_PER_POLL);
     }
+    drop(others);
+    assert!(bytes_of_a_poll() > BYTES_IN_PER_POLL, "it is alone now");
 }
 
 /// A socket that becomes readable is seen by the runtime when it asks the operating system, which it does
 /// seldom while a task makes itself ready again at once.
 #[tokio::test]
-async fn between_two_polls_the_runtime_sees_what_else_has_come() {
+async fn in_company_the_runtime_sees_what_else_has_come_between_two_polls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let theirs = TcpStream::connect(addr).await.unwrap();
     let (mut ours, _) = listener.accept().await.unwrap();
     assert!(ours.try_read(&mut [0]).is_err(), "nothing is there yet");
 
-    let mut fixture = flooded();
+    let (mut fixture, _others) = flooded(COMPANY - 1);
     // What comes is thrown away, so nothing but itself ever stops it.
     fixture.reader = None;
     assert!(fixture.poll().is_pending());
