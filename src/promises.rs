@@ -34,10 +34,13 @@
 //!      `inbound_queues_share_the_same_budget`,
 //!      `who_sends_and_leaves_again_and_again_finds_the_house_full_until_the_messages_are_taken`
 //! 4. **Peers take turns.** Who floods gets one bounded batch per turn; a quiet peer is heard after at most
-//!    one batch of each other.
-//!    - code: `src/inbound/hub.rs`
+//!    one batch of each other. A connection among others that always has more to do lets the runtime look
+//!    what has come for them.
+//!    - code: `src/inbound/hub.rs`, `src/connection.rs`
 //!    - test: `a_quiet_peer_waits_for_one_batch_of_each_other_peer_at_most`,
-//!      `peers_that_always_have_something_get_one_turn_each_per_round`
+//!      `peers_that_always_have_something_get_one_turn_each_per_round`,
+//!      `in_company_a_poll_takes_in_a_bounded_number_of_bytes`,
+//!      `in_company_the_runtime_sees_what_else_has_come_between_two_polls`
 //! 5. **Flushed means written**: handed to the operating system, or the peer is gone. Without a flush
 //!    a queue that runs empty is written out.
 //!    - code: `src/connection/writing.rs`, `src/outbound/queue/task.rs`

@@ -203,7 +203,9 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
         let mut opaque = &header[..];
         for field in &self.plan.fields[..] {
             match field {
-                Field::Magic(magic) => dst.extend_from_slice(magic),
+                Field::Magic(magic) => put_magic(magic, dst),
+                // All of it, mostly: of a size that is known when this is compiled.
+                Field::Opaque(len) if *len == N => dst.extend_from_slice(&header),
                 Field::Opaque(len) => {
                     let (bytes, rest) = opaque.split_at(*len);
                     dst.extend_from_slice(bytes);
@@ -219,6 +221,15 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
             dst.extend_from_slice(sum.as_ref());
         }
         Ok(())
+    }
+}
+
+/// Most are of four bytes, which are copied without a call.
+#[inline]
+fn put_magic(magic: &[u8], dst: &mut BytesMut) {
+    match magic.first_chunk::<4>() {
+        Some(four) if magic.len() == 4 => dst.extend_from_slice(four),
+        _ => dst.extend_from_slice(magic),
     }
 }
 

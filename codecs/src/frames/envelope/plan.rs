@@ -148,6 +148,7 @@ impl Plan {
     }
 
     /// The size of a frame with this length and so much payload.
+    #[inline]
     pub(super) fn frame_len(&self, announced: u64, payload: usize) -> usize {
         self.fixed + self.length.size_of(announced) + payload + self.trailer
     }
