@@ -44,6 +44,18 @@ fn in_company_a_poll_takes_in_a_bounded_number_of_bytes() {
     assert!(bytes_of_a_poll() > BYTES_IN_PER_POLL, "it is alone now");
 }
 
+#[test]
+fn between_huge_messages_it_does_not_give_way() {
+    const HUGE: usize = 512 * 1024;
+    let (mut fixture, _others) = flooded(COMPANY - 1);
+    fixture.script.flood("x".repeat(HUGE - 1) + "\n");
+    for _ in 0..3 {
+        assert!(fixture.poll().is_pending());
+        let messages = fixture.received().len();
+        assert!(messages > 1, "{messages} messages in a poll");
+    }
+}
+
 /// A socket that becomes readable is seen by the runtime when it asks the operating system, which it does
 /// seldom while a task makes itself ready again at once.
 #[tokio::test]
