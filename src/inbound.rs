@@ -162,21 +162,12 @@ impl<In> Inbound<In> {
     /// What is left of a turn is taken right where it is asked for.
     #[inline(always)]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<(In, Peer)>> {
-        if let Some(item) = self.events.pop_message() {
-            return Poll::Ready(Some(item));
-        }
-        self.poll_next_turn(cx)
-    }
-
-    #[inline(never)]
-    fn poll_next_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<(In, Peer)>> {
         loop {
-            match ready!(self.events.poll_recv(cx)) {
-                Some(Event::Message(message, peer)) => {
-                    return Poll::Ready(Some((message, peer)));
-                }
-                Some(_) => {}
-                None => return Poll::Ready(None),
+            if let Some(item) = self.events.pop_message() {
+                return Poll::Ready(Some(item));
+            }
+            if !ready!(self.events.poll_message(cx)) {
+                return Poll::Ready(None);
             }
         }
     }
@@ -239,16 +230,41 @@ impl<In> Events<In> {
             if self.terminated {
                 return Poll::Ready(None);
             }
-            // A reader that is never pending would keep its worker from everything else.
-            let turn = ready!(coop::poll_proceed(cx));
-            let next = ready!(self.hub.poll_turn(cx, &mut self.batch.messages));
-            turn.made_progress();
-            match next {
-                Turn::Of(peer, batch) => (self.turn, self.batch) = (Some(peer), batch),
-                Turn::Notice(notice) => return Poll::Ready(Some(notice)),
-                Turn::Over => self.terminated = true,
+            if let Some(notice) = ready!(self.poll_turn(cx)) {
+                return Poll::Ready(Some(notice));
             }
         }
+    }
+
+    /// Waits until a message is next, passing over whatever else there is; says no at the end.
+    #[inline(never)]
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            if !self.batch.connected && !self.batch.messages.is_empty() {
+                return Poll::Ready(true);
+            }
+            if self.pop().is_some() {
+                continue;
+            }
+            if self.terminated {
+                return Poll::Ready(false);
+            }
+            ready!(self.poll_turn(cx));
+        }
+    }
+
+    /// Waits for the next turn, which is a notice if it is nobody's.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Option<Event<In>>> {
+        // A reader that is never pending would keep its worker from everything else.
+        let turn = ready!(coop::poll_proceed(cx));
+        let next = ready!(self.hub.poll_turn(cx, &mut self.batch.messages));
+        turn.made_progress();
+        match next {
+            Turn::Of(peer, batch) => (self.turn, self.batch) = (Some(peer), batch),
+            Turn::Notice(notice) => return Poll::Ready(Some(notice)),
+            Turn::Over => self.terminated = true,
+        }
+        Poll::Ready(None)
     }
 }
 

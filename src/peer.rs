@@ -15,23 +15,22 @@ use std::{
 /// Ids are never used twice in a process, so a `Peer` that is gone never comes to mean another.
 ///
 /// Equality, order and hash are those of the id.
-// Its address is there in plain numbers: every message is moved several times with its `Peer`, and what has
-// an `enum` or a `bool` inside is moved in pieces, each of which waits for one that was written before.
+// Two numbers and nothing else: every message is moved several times with its `Peer`. What has fields is
+// moved in pieces, and one that spans two that were just written waits until both have reached the cache.
 #[derive(Clone, Copy)]
 pub struct Peer {
-    id: u64,
-    /// The remote address; that of IPv4 is in the lower half.
-    ip_high: u64,
-    ip_low: u64,
-    port: u16,
-    /// [`IPV6`] and [`DIALLED`].
-    flags: u16,
-    flowinfo: u32,
-    scope_id: u32,
+    /// The remote IP address; that of IPv4 is in the lowest quarter.
+    ip: u128,
+    /// From the lowest bit on: the port, [`IPV6`] and [`DIALLED`], the id in 46 bits (two years of a
+    /// million connections a second), scope id, flow information.
+    rest: u128,
 }
 
-const IPV6: u16 = 1;
-const DIALLED: u16 = 2;
+const IPV6: u128 = 1 << 16;
+const DIALLED: u128 = 1 << 17;
+const ID: u32 = 18;
+const SCOPE_ID: u32 = 64;
+const FLOWINFO: u32 = 96;
 
 /// Who opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -61,36 +60,30 @@ impl Peer {
                 (addr.ip().to_bits(), IPV6, flowinfo, scope_id)
             }
         };
-        Self {
-            id,
-            ip_high: (ip >> 64) as u64,
-            ip_low: ip as u64,
-            port: addr.port(),
-            flags: family | dialled,
-            flowinfo,
-            scope_id,
-        }
+        let rest = u128::from(addr.port()) | family | dialled | u128::from(id << ID);
+        let rest = rest | u128::from(scope_id) << SCOPE_ID | u128::from(flowinfo) << FLOWINFO;
+        Self { ip, rest }
     }
 
     /// The id of the connection, unique in this process.
     pub fn id(&self) -> u64 {
-        self.id
+        self.rest as u64 >> ID
     }
 
     /// The remote address. For a connection that the remote opened, its port is usually an
     /// ephemeral one: not the port at which that node listens.
     pub fn addr(&self) -> SocketAddr {
-        if self.flags & IPV6 == 0 {
-            let ip = Ipv4Addr::from_bits(self.ip_low as u32);
-            return SocketAddrV4::new(ip, self.port).into();
+        let port = self.rest as u16;
+        if self.rest & IPV6 == 0 {
+            return SocketAddrV4::new(Ipv4Addr::from_bits(self.ip as u32), port).into();
         }
-        let ip = u128::from(self.ip_high) << 64 | u128::from(self.ip_low);
-        SocketAddrV6::new(ip.into(), self.port, self.flowinfo, self.scope_id).into()
+        let (flowinfo, scope_id) = (self.rest >> FLOWINFO, self.rest >> SCOPE_ID);
+        SocketAddrV6::new(self.ip.into(), port, flowinfo as u32, scope_id as u32).into()
     }
 
     /// Who opened the connection: [`Side::Dialer`] if this node did.
     pub fn side(&self) -> Side {
-        match self.flags & DIALLED {
+        match self.rest & DIALLED {
             0 => Side::Listener,
             _ => Side::Dialer,
         }
@@ -99,7 +92,7 @@ impl Peer {
 
 impl PartialEq for Peer {
     fn eq(&self, other: &Self) -> bool {
-        self.id == other.id
+        self.id() == other.id()
     }
 }
 
@@ -113,27 +106,27 @@ impl PartialOrd for Peer {
 
 impl Ord for Peer {
     fn cmp(&self, other: &Self) -> CmpOrdering {
-        self.id.cmp(&other.id)
+        self.id().cmp(&other.id())
     }
 }
 
 impl Hash for Peer {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id.hash(state);
+        self.id().hash(state);
     }
 }
 
 /// `#ID ADDRESS`, for example `#7 127.0.0.1:4000`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {}", self.id, self.addr())
+        write!(f, "#{} {}", self.id(), self.addr())
     }
 }
 
 /// `#ID ADDRESS (SIDE)`, for example `#7 127.0.0.1:4000 (Dialer)`.
 impl fmt::Debug for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{} {} ({:?})", self.id, self.addr(), self.side())
+        write!(f, "#{} {} ({:?})", self.id(), self.addr(), self.side())
     }
 }
 
@@ -142,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_has_the_address_and_the_side_that_it_was_made_with() {
+    fn a_peer_has_what_it_was_made_with() {
         let scoped = SocketAddrV6::new("fe80::1:2".parse().expect("an address"), 9, 0x12345, 7);
         let addrs = [
             "203.0.113.9:4000",
@@ -152,8 +145,10 @@ mod tests {
         let addrs = addrs.map(|addr| addr.parse().expect("an address"));
         for addr in addrs.into_iter().chain([scoped.into()]) {
             for side in [Side::Dialer, Side::Listener] {
-                let peer = Peer::next(addr, side);
-                assert_eq!((peer.addr(), peer.side()), (addr, side));
+                for id in [1, (1 << 46) - 1] {
+                    let peer = Peer::of(id, addr, side);
+                    assert_eq!((peer.id(), peer.addr(), peer.side()), (id, addr, side));
+                }
             }
         }
         let (mapped, v4) = ("[::ffff:1.2.3.4]:5", "1.2.3.4:5");

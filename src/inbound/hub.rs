@@ -50,6 +50,11 @@ const NOTICES: usize = 1024;
 /// a time, so that looking through the ready list for them costs each connection next to nothing.
 const STORIES: usize = if cfg!(wattle_loom) { 1 } else { 1024 };
 
+/// A batch of so many messages is moved out of the memory it was decoded into, which stays with the
+/// connection's core: to get it back from the consumer's, line by line, takes longer, and decoding would
+/// wait for it. Fewer are handed over with their memory.
+const MOVED_FROM: usize = if cfg!(wattle_loom) { 2 } else { 32 };
+
 /// The middle between the producers and the consumer.
 pub(crate) struct Hub<In> {
     /// Connections that have not ended: a number to decide by, with nothing behind it that would have to be
@@ -359,17 +364,24 @@ impl<In> Producer<In> {
         if self.local.is_empty() {
             return;
         }
+        let few = self.local.len() < MOVED_FROM;
+        let mut spare = (!few).then(|| self.hub.spares.take());
         let (bounds, local) = (self.bounds, &mut self.local);
         self.full = self.hub.update(&self.inbox, |content| {
-            if content.batch.messages.is_empty() {
-                mem::swap(&mut content.batch.messages, local);
-            } else {
-                content.batch.messages.append(local);
+            let messages = &mut content.batch.messages;
+            if messages.is_empty() {
+                mem::swap(messages, spare.as_mut().unwrap_or(local));
+            }
+            if !local.is_empty() {
+                messages.append(local);
             }
             content.bytes += bytes;
             content.share.hold(bytes);
             !content.has_room(bounds)
         });
+        if let Some(mut unused) = spare {
+            self.hub.spares.give(&mut unused);
+        }
     }
 
     /// Gives the memory of the local batch back, when no messages are about to come.
