@@ -274,7 +274,10 @@ fn frames(bench: &Bench, size: usize) {
                 payload: payload.clone(),
             },
         ),
-        Contender::new(EnvelopeByHand(envelope_frames()), payload.clone()),
+        Contender::new(
+            EnvelopeByHand(envelope_frames()),
+            (*COMMAND, payload.clone()),
+        ),
     );
 }
 
@@ -392,13 +395,14 @@ impl Decoder for EnvelopeByHand {
     }
 }
 
-impl Encoder<Bytes> for EnvelopeByHand {
+impl Encoder<([u8; 12], Bytes)> for EnvelopeByHand {
     type Error = io::Error;
 
-    fn encode(&mut self, payload: Bytes, dst: &mut BytesMut) -> io::Result<()> {
+    fn encode(&mut self, item: ([u8; 12], Bytes), dst: &mut BytesMut) -> io::Result<()> {
+        let (command, payload) = item;
         dst.reserve(HEADER + payload.len());
         dst.put_slice(&MAGIC);
-        dst.put_slice(COMMAND);
+        dst.put_slice(&command);
         dst.put_u32_le(payload.len() as u32);
         dst.put_u32(crc32fast::hash(&payload));
         dst.put_slice(&payload);

@@ -381,13 +381,13 @@ impl Compression for Liar {
         Ok(compressed.first().copied().map(u64::from))
     }
 
-    fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError> {
+    fn expand(&mut self, compressed: &[u8], size: usize) -> Result<Vec<u8>, CompressionError> {
         assert_eq!(
-            out.len(),
+            size,
             usize::from(compressed[0]),
             "no more room than was announced"
         );
-        Ok(compressed[1].into())
+        Ok(vec![0; compressed[1].into()])
     }
 }
 

@@ -75,4 +75,12 @@ pub trait WriteMessage<T>: Format {
     ///
     /// The message can't be written in this format. What was appended until then is thrown away.
     fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), Self::Error>;
+
+    /// How many bytes [`write`](Self::write) is going to append, in a format in which that is known at little
+    /// cost: then the message is written into a block of its own of just this size. It is no promise, as
+    /// the block grows if need be. Not known by default.
+    fn size(&self, message: &T) -> Option<usize> {
+        let _ = message;
+        None
+    }
 }

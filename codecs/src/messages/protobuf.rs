@@ -70,4 +70,8 @@ impl<T: Message> WriteMessage<T> for Protobuf {
     fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), ProtobufError> {
         message.encode(to).map_err(FormatError::Write)
     }
+
+    fn size(&self, message: &T) -> Option<usize> {
+        Some(message.encoded_len())
+    }
 }

@@ -1,4 +1,4 @@
-//! Where a message is written before the frame codec gets it: [`serialize`].
+//! What a message is written into before the frame codec gets it: [`serialize`].
 
 use std::cell::Cell;
 
@@ -24,6 +24,10 @@ pub(super) fn serialize<M, T>(format: &M, message: &T) -> Result<Bytes, M::Error
 where
     M: WriteMessage<T>,
 {
+    if let Some(size) = format.size(message) {
+        let mut payload = Vec::with_capacity(size);
+        return format.write(message, &mut payload).map(|()| payload.into());
+    }
     let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
     let written = format.write(message, &mut scratch);
     if scratch.capacity() > KEPT {

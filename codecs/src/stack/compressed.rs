@@ -23,9 +23,8 @@ pub type CompressionError = Box<dyn Error + Send + Sync>;
 
 /// A way to compress one payload by itself, such that the result says what size it expands to.
 ///
-/// [`compressed`](super::CodecExt::compressed) asks for that size, holds it against the cap, makes
-/// a buffer of exactly that size, and only then has the payload expanded into it. So an
-/// implementation can't be talked into writing more, whatever it is given.
+/// [`compressed`](super::CodecExt::compressed) asks for that size, holds it against the cap and against
+/// what so few bytes can become, and only then has the payload expanded, to that size and no more.
 ///
 /// The methods get `&mut self`, but a codec lives as long as its connection: what takes memory
 /// should live no longer than the call, or be shared between connections.
@@ -51,13 +50,14 @@ pub trait Compression {
         u64::MAX
     }
 
-    /// Expands a compressed payload into `out`, which has exactly the size that
-    /// [`expanded_size`](Self::expanded_size) told, and returns how many bytes it became.
+    /// Expands a compressed payload to at most `size` bytes, which is what
+    /// [`expanded_size`](Self::expanded_size) told. **No more may be allocated**, whatever the payload
+    /// turns out to be: the remote made it.
     ///
     /// # Errors
     ///
-    /// When this isn't a compressed payload, or expands to more than there is room for.
-    fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError>;
+    /// When this isn't a compressed payload, or expands to more than `size`.
+    fn expand(&mut self, compressed: &[u8], size: usize) -> Result<Vec<u8>, CompressionError>;
 }
 
 /// A frame codec whose payloads are compressed, see [`compressed`](super::CodecExt::compressed).
@@ -92,9 +92,9 @@ impl<C, K: Compression> Compressed<C, K> {
         let size = self.size_within_cap(announced, at)?;
         self.believable(announced, compressed).map_err(corrupt)?;
         // Here is all that is allocated for a frame.
-        let mut payload = vec![0; size];
-        let expanded = self.compression.expand(compressed, &mut payload);
-        let came = expanded.map_err(corrupt)?;
+        let payload = self.compression.expand(compressed, size);
+        let payload = payload.map_err(corrupt)?;
+        let came = payload.len();
         if came != size {
             return Err(CompressedError::SizeMismatch {
                 announced,

@@ -51,8 +51,11 @@ impl Compression for Lz4 {
         MOST_PER_BYTE
     }
 
-    fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError> {
+    fn expand(&mut self, compressed: &[u8], size: usize) -> Result<Vec<u8>, CompressionError> {
         let block = compressed.get(SIZE_LEN..).unwrap_or_default();
-        Ok(block::decompress_into(block, out)?)
+        let mut payload = vec![0; size];
+        let len = block::decompress_into(block, &mut payload)?;
+        payload.truncate(len);
+        Ok(payload)
     }
 }

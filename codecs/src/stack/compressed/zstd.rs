@@ -89,12 +89,15 @@ impl Compression for Zstd {
         MOST_PER_BYTE
     }
 
-    fn expand(&mut self, compressed: &[u8], out: &mut [u8]) -> Result<usize, CompressionError> {
+    fn expand(&mut self, compressed: &[u8], size: usize) -> Result<Vec<u8>, CompressionError> {
         let kept = EXPAND.try_with(Cell::take).ok().flatten();
         let mut context = kept.or_else(DCtx::try_create).ok_or(NO_MEMORY)?;
-        let result = context.decompress(out, compressed);
+        // It is filled up to its capacity at most.
+        let mut payload = Vec::with_capacity(size);
+        let result = context.decompress(&mut payload, compressed);
         let _ = EXPAND.try_with(|kept| kept.set(Some(context)));
-        result.map_err(told)
+        result.map_err(told)?;
+        Ok(payload)
     }
 }
 
