@@ -441,7 +441,7 @@ impl Recoverable for DelimitedError {
 
 #[cfg(test)]
 mod tests {
-    use super::find_byte;
+    use super::{contains, find_byte};
 
     #[test]
     fn a_byte_is_found_wherever_it_is_and_the_first_one() {
@@ -449,6 +449,12 @@ mod tests {
             // Around the one that is looked for, in the value and in the word.
             let mut haystack: Vec<u8> = (0..len).map(|i| [0x0b, 0x09, 0x8a, 0x00][i % 4]).collect();
             assert_eq!(find_byte(&haystack, b'\n'), None);
+            assert!(!contains(&haystack, b'\n'), "of {len}");
+            for at in (0..len).rev() {
+                let other = std::mem::replace(&mut haystack[at], b'\n');
+                assert!(contains(&haystack, b'\n'), "{at} of {len}");
+                haystack[at] = other;
+            }
             for at in (0..len).rev() {
                 haystack[at] = b'\n';
                 assert_eq!(find_byte(&haystack, b'\n'), Some(at), "of {len}");

@@ -198,7 +198,7 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
     fn encode(&mut self, item: Enveloped<N>, dst: &mut BytesMut) -> Result<(), EnvelopeError> {
         let Enveloped { header, payload } = item;
         let announced = self.plan.announce(payload.len())?;
-        dst.reserve(self.plan.frame_len(announced, payload.len()));
+        dst.reserve(self.plan.overhead + payload.len());
         let start = dst.len();
         let mut opaque = &header[..];
         for field in &self.plan.fields[..] {

@@ -135,7 +135,7 @@ impl Layout {
             Field::Length(_) => 0,
             Field::Checksum => sum,
         });
-        let plan = Plan {
+        let mut plan = Plan {
             fixed: sizes.sum(),
             fields: self.fields.into(),
             length,
@@ -143,12 +143,18 @@ impl Layout {
             trailer: if self.trailer { sum } else { 0 },
             counts: self.counts,
             most,
+            overhead: 0,
         };
-        let most = length.most();
-        let counted = plan.counted(length.size_of(most));
-        if counted as u64 > most {
-            return Err(LayoutError::CountsTooMuch { counted, most });
-        }
+        let (said, size) = (length.most(), length.size_of(length.most()));
+        let counted = plan.counted(size);
+        let Some(left) = said.checked_sub(counted as u64) else {
+            return Err(LayoutError::CountsTooMuch {
+                counted,
+                most: said,
+            });
+        };
+        plan.most = most.min(usize::try_from(left).unwrap_or(usize::MAX));
+        plan.overhead = plan.fixed + size + plan.trailer;
         Ok(plan)
     }
 

@@ -22,7 +22,10 @@ pub(super) struct Plan {
     /// Bytes of the trailer, 0 without one.
     pub(super) trailer: usize,
     pub(super) counts: Counts,
+    /// The cap on the payload in bytes, which is not more than the length can say.
     pub(super) most: usize,
+    /// The most bytes of a frame beside its payload.
+    pub(super) overhead: usize,
 }
 
 /// What a header says.
@@ -125,32 +128,19 @@ impl Plan {
     /// The length to write for a payload.
     #[inline]
     pub(super) fn announce(&self, payload: usize) -> Result<u64, EnvelopeError> {
-        let announced = match self.counts {
-            Counts::Also(bytes) => (payload as u64).checked_add(bytes as u64),
+        if payload > self.most {
+            return Err(EnvelopeError::UnencodablyLong {
+                len: payload,
+                most: self.most,
+            });
+        }
+        Ok(match self.counts {
+            Counts::Also(bytes) => payload as u64 + bytes as u64,
             Counts::Frame => {
                 let rest = self.fixed + payload + self.trailer;
-                Some(self.length.inclusive(rest as u64))
+                self.length.inclusive(rest as u64)
             }
-        };
-        announced
-            .filter(|&announced| payload <= self.most && announced <= self.length.most())
-            .ok_or_else(|| EnvelopeError::UnencodablyLong {
-                len: payload,
-                most: self.most_encodable(),
-            })
-    }
-
-    fn most_encodable(&self) -> usize {
-        let most = self.length.most();
-        let counted = self.counted(self.length.size_of(most)) as u64;
-        self.most
-            .min(usize::try_from(most - counted).unwrap_or(usize::MAX))
-    }
-
-    /// The size of a frame with this length and so much payload.
-    #[inline]
-    pub(super) fn frame_len(&self, announced: u64, payload: usize) -> usize {
-        self.fixed + self.length.size_of(announced) + payload + self.trailer
+        })
     }
 }
 
