@@ -17,9 +17,10 @@ thread_local! {
 
 /// The bytes of a message.
 ///
-/// The scratch buffer is taken for as long as it is written to, so that a message which is written in
-/// the course of writing another one just gets a buffer of its own. A block of just the right size, which the
-/// payload is copied to, is allocated faster than one that grows with it.
+/// One whose size is known is written into a block of its own. For any other the scratch buffer is taken
+/// for as long as it is written to, so that a message which is written in the course of writing another one
+/// just gets a buffer of its own. A block of just the right size, which the payload is copied to, is
+/// allocated faster than one that grows with it.
 pub(super) fn serialize<M, T>(format: &M, message: &T) -> Result<Bytes, M::Error>
 where
     M: WriteMessage<T>,
