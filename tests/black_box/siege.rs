@@ -7,9 +7,9 @@
 //! [`TIMES_SLOWER`] times the larger one of before and after, as other programs may have disturbed either.
 //! A round that was too slow is repeated, [`ROUNDS`] rounds at most: noise passes, a weakness doesn't.
 //!
-//! Attackers and client are on the echo's machine, and stand for others that are not: so attackers have
-//! only the time of its processors that nobody else wants, and the client, where the system allows it,
-//! has its time at once.
+//! Attackers and client are on the echo's machine, and stand for others that are not. So, where the system
+//! allows it, the client has its time at once ([`CLIENT`]) and the echo before other programs ([`ECHO`]);
+//! and attackers have only what nobody else wants ([`ATTACKER`]).
 //!
 //! An `echo` that was built without optimisation is slow enough by itself to keep the processors busy.
 //! What is below [`SCHEDULING`] is not judged of it. The one that `WATTLE_ECHO` names is judged by the
@@ -120,8 +120,10 @@ pub(crate) fn lay_siege(
     attack: impl Fn(&Siege<'_>) -> u64 + Sync,
 ) -> (LastWords, u64) {
     let _alone = Alone::wait();
+    // Inherited by the echo.
+    schedule(ECHO);
     let echo = Echo::start(target.flags, target.descriptors);
-    schedule("--rr", "1");
+    schedule(CLIENT);
     let mut client = Client::connect(echo.addr);
     client.undisturbed();
     let fresh = echo.process.footprint();
@@ -185,7 +187,7 @@ fn round(
     };
     let (attackers, during) = thread::scope(|scope| {
         let attack = scope.spawn(|| {
-            schedule("--idle", "0");
+            schedule(ATTACKER);
             attack(&siege)
         });
         let during = client.measure(|n| {
@@ -204,16 +206,23 @@ fn round(
     }
 }
 
-/// Gives this thread, and those that it starts, another policy and priority, if the system allows it.
-fn schedule(policy: &str, priority: &str) {
+/// Who has the processors before whom: the program that says so, and how.
+type Scheduling = (&'static str, &'static [&'static str]);
+
+/// 87 times the weight of a program that nobody gave more.
+const ECHO: Scheduling = ("renice", &["-n", "-20", "-p"]);
+/// Before all that isn't of the kind.
+const CLIENT: Scheduling = ("chrt", &["--rr", "--pid", "1"]);
+/// Behind all others: what nobody else wants.
+const ATTACKER: Scheduling = ("chrt", &["--idle", "--pid", "0"]);
+
+/// Gives this thread, and those that it starts, their time in another way, if the system allows it.
+fn schedule((program, arguments): Scheduling) {
     let thread = fs::read_link("/proc/thread-self").expect("it is Linux");
     let id = thread.file_name().expect("the thread's id comes last");
-    let chrt = Command::new("chrt")
-        .args([policy, "--pid", priority])
-        .arg(id)
-        .output();
-    match chrt {
-        Ok(chrt) if chrt.status.success() => {}
+    let output = Command::new(program).args(arguments).arg(id).output();
+    match output {
+        Ok(output) if output.status.success() => {}
         other => println!("the scheduling stays as it is: {other:?}"),
     }
 }
