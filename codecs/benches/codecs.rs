@@ -400,6 +400,9 @@ impl Encoder<([u8; 12], Bytes)> for EnvelopeByHand {
 
     fn encode(&mut self, item: ([u8; 12], Bytes), dst: &mut BytesMut) -> io::Result<()> {
         let (command, payload) = item;
+        if payload.len() > MOST {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         dst.reserve(HEADER + payload.len());
         dst.put_slice(&MAGIC);
         dst.put_slice(&command);

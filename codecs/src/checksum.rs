@@ -82,6 +82,7 @@ pub struct Crc32;
 impl Checksum for Crc32 {
     type Sum = [u8; 4];
 
+    #[inline]
     fn of(data: &[u8]) -> [u8; 4] {
         crc32fast::hash(data).to_be_bytes()
     }

@@ -133,6 +133,31 @@ fn a_magic_may_stand_behind_the_length_and_there_may_be_two() {
 }
 
 #[test]
+fn a_header_may_be_of_any_size() {
+    for size in 0..100 {
+        let magic = vec![b'm'; size];
+        let layout = Layout::new()
+            .opaque(1)
+            .magic(&magic)
+            .length(Length::U16)
+            .opaque(2);
+        let mut wire = Vec::new();
+        for payload in ["xyz", ""] {
+            wire.push(b'a');
+            wire.extend(&magic);
+            wire.extend([0, payload.len() as u8]);
+            wire.extend(b"bc");
+            wire.extend(payload.as_bytes());
+        }
+        on_the_wire(
+            &plain(layout, 9),
+            &[item(b"abc", "xyz"), item(b"abc", "")],
+            &wire,
+        );
+    }
+}
+
+#[test]
 fn a_varint_moves_the_fields_behind_it() {
     let layout = Layout::new().opaque(1).length(Length::Varint).checksum();
     let codec = Envelope::<1, Crc32>::new(layout, 1000).unwrap();

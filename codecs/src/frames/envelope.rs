@@ -3,19 +3,17 @@
 mod error;
 mod layout;
 mod plan;
+mod template;
 
 use std::{fmt, marker::PhantomData};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
+use self::plan::{Header, Plan};
 pub use self::{
     error::EnvelopeError,
     layout::{Layout, LayoutError},
-};
-use self::{
-    layout::Field,
-    plan::{Header, Plan},
 };
 use super::make_room;
 use crate::{Checksum, checksum::len_of, position::Position};
@@ -198,38 +196,24 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
     fn encode(&mut self, item: Enveloped<N>, dst: &mut BytesMut) -> Result<(), EnvelopeError> {
         let Enveloped { header, payload } = item;
         let announced = self.plan.announce(payload.len())?;
-        dst.reserve(self.plan.overhead + payload.len());
+        let template = self.plan.template(announced);
         let start = dst.len();
-        let mut opaque = &header[..];
-        for field in &self.plan.fields[..] {
-            match field {
-                Field::Magic(magic) => put_magic(magic, dst),
-                // All of it, mostly: of a size that is known when this is compiled.
-                Field::Opaque(len) if *len == N => dst.extend_from_slice(&header),
-                Field::Opaque(len) => {
-                    let (bytes, rest) = opaque.split_at(*len);
-                    dst.extend_from_slice(bytes);
-                    opaque = rest;
-                }
-                Field::Length(length) => length.write(announced, dst),
-                Field::Checksum => dst.extend_from_slice(K::of(&payload).as_ref()),
-            }
-        }
+        dst.reserve(template.room() + payload.len() + self.plan.trailer);
+        template.append_to(dst);
         dst.extend_from_slice(&payload);
+        let frame = &mut dst[start..];
+        template.write_opaque(&header, frame);
+        self.plan
+            .length
+            .write(announced, &mut &mut frame[template.length..]);
         if self.plan.trailer > 0 {
-            let sum = K::of(&dst[start..]);
+            let sum = K::of(frame);
             dst.extend_from_slice(sum.as_ref());
+        } else if len_of::<K>() > 0 {
+            let sum = K::of(&payload);
+            frame[template.checksum..][..len_of::<K>()].copy_from_slice(sum.as_ref());
         }
         Ok(())
-    }
-}
-
-/// Most are of four bytes, which are copied without a call.
-#[inline]
-fn put_magic(magic: &[u8], dst: &mut BytesMut) {
-    match magic.first_chunk::<4>() {
-        Some(four) if magic.len() == 4 => dst.extend_from_slice(four),
-        _ => dst.extend_from_slice(magic),
     }
 }
 

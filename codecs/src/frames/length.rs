@@ -1,6 +1,6 @@
 //! How a length is written: [`Length`].
 
-use bytes::{BufMut, BytesMut};
+use bytes::BufMut;
 
 /// How a length is written in front of a frame, or inside its header.
 ///
@@ -115,9 +115,9 @@ impl Length {
         }
     }
 
-    /// Appends a length that is not more than [`most`](Self::most).
+    /// Writes a length that is not more than [`most`](Self::most), for which there must be room.
     #[inline]
-    pub(crate) fn write(self, value: u64, dst: &mut BytesMut) {
+    pub(crate) fn write(self, value: u64, dst: &mut impl BufMut) {
         debug_assert!(value <= self.most());
         match self {
             Self::U8 => dst.put_u8(value as u8),
@@ -162,7 +162,8 @@ fn read_varint(src: &[u8]) -> Result<Option<(u64, usize)>, Overlong> {
     }
 }
 
-fn write_varint(mut value: u64, dst: &mut BytesMut) {
+#[inline(never)]
+fn write_varint(mut value: u64, dst: &mut impl BufMut) {
     while value >= 0x80 {
         dst.put_u8(value as u8 | 0x80);
         value >>= 7;
@@ -172,6 +173,8 @@ fn write_varint(mut value: u64, dst: &mut BytesMut) {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use bytes::Bytes;
 
-use super::plan::Plan;
+use super::{plan::Plan, template::Templates};
 use crate::Length;
 
 /// What the frames of an [`Envelope`](crate::Envelope) are made of, field by field in wire order.
@@ -53,6 +53,18 @@ pub(super) enum Field {
     Opaque(usize),
     Length(Length),
     Checksum,
+}
+
+impl Field {
+    /// In bytes, if the length is of `length` bytes and a checksum of `sum`.
+    pub(super) fn size(&self, length: usize, sum: usize) -> usize {
+        match self {
+            Self::Magic(magic) => magic.len(),
+            Self::Opaque(len) => *len,
+            Self::Length(_) => length,
+            Self::Checksum => sum,
+        }
+    }
 }
 
 /// What the length counts.
@@ -129,24 +141,18 @@ impl Layout {
         let length = self.only_length()?;
         self.check_opaque(opaque)?;
         self.check_sums(sum)?;
-        let sizes = self.fields.iter().map(|field| match field {
-            Field::Magic(magic) => magic.len(),
-            Field::Opaque(len) => *len,
-            Field::Length(_) => 0,
-            Field::Checksum => sum,
-        });
+        let size = length.size_of(length.most());
         let mut plan = Plan {
-            fixed: sizes.sum(),
+            templates: Templates::new(&self.fields, length, sum),
+            fixed: self.fields.iter().map(|field| field.size(0, sum)).sum(),
             fields: self.fields.into(),
             length,
             sum,
             trailer: if self.trailer { sum } else { 0 },
             counts: self.counts,
             most,
-            overhead: 0,
         };
-        let (said, size) = (length.most(), length.size_of(length.most()));
-        let counted = plan.counted(size);
+        let (said, counted) = (length.most(), plan.counted(size));
         let Some(left) = said.checked_sub(counted as u64) else {
             return Err(LayoutError::CountsTooMuch {
                 counted,
@@ -154,7 +160,6 @@ impl Layout {
             });
         };
         plan.most = most.min(usize::try_from(left).unwrap_or(usize::MAX));
-        plan.overhead = plan.fixed + size + plan.trailer;
         Ok(plan)
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     EnvelopeError,
     layout::{Counts, Field},
+    template::{Template, Templates},
 };
 use crate::Length;
 
@@ -24,8 +25,7 @@ pub(super) struct Plan {
     pub(super) counts: Counts,
     /// The cap on the payload in bytes, which is not more than the length can say.
     pub(super) most: usize,
-    /// The most bytes of a frame beside its payload.
-    pub(super) overhead: usize,
+    pub(super) templates: Templates,
 }
 
 /// What a header says.
@@ -123,6 +123,15 @@ impl Plan {
                 most: self.most,
                 at,
             })
+    }
+
+    /// How the header with this length is written.
+    #[inline]
+    pub(super) fn template(&self, announced: u64) -> &Template {
+        match &self.templates {
+            Templates::One(template) => template,
+            Templates::BySize(all) => &all[self.length.size_of(announced) - 1],
+        }
     }
 
     /// The length to write for a payload.
