@@ -200,18 +200,18 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
         let start = dst.len();
         dst.reserve(template.room() + payload.len() + self.plan.trailer);
         template.append_to(dst);
-        dst.extend_from_slice(&payload);
-        let frame = &mut dst[start..];
-        template.write_opaque(&header, frame);
+        let written = &mut dst[start..];
+        template.write_opaque(&header, written);
         self.plan
             .length
-            .write(announced, &mut &mut frame[template.length..]);
+            .write(announced, &mut &mut written[template.length..]);
+        if self.plan.trailer == 0 {
+            written[template.checksum..][..len_of::<K>()].copy_from_slice(K::of(&payload).as_ref());
+        }
+        dst.extend_from_slice(&payload);
         if self.plan.trailer > 0 {
-            let sum = K::of(frame);
+            let sum = K::of(&dst[start..]);
             dst.extend_from_slice(sum.as_ref());
-        } else if len_of::<K>() > 0 {
-            let sum = K::of(&payload);
-            frame[template.checksum..][..len_of::<K>()].copy_from_slice(sum.as_ref());
         }
         Ok(())
     }
