@@ -22,7 +22,7 @@ use tokio::{
     sync::oneshot,
 };
 
-use super::common::tool;
+use super::common::{soon, tool};
 
 pub(crate) const ALICE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 pub(crate) const BOB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
@@ -72,23 +72,33 @@ impl Host {
     }
 
     /// Runs `ip` on this host, with arguments that have no spaces in them.
-    pub(crate) async fn ip(&self, arguments: &str) {
+    pub(crate) async fn ip(&self, arguments: &str) -> String {
         let done = self.try_ip(arguments).await;
-        done.unwrap_or_else(|error| panic!("{error}"));
+        done.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    pub(crate) async fn try_ip(&self, arguments: &str) -> io::Result<()> {
+    /// The same, and what it says.
+    pub(crate) async fn try_ip(&self, arguments: &str) -> io::Result<String> {
         let arguments = arguments.to_owned();
         // It takes a few milliseconds, in which the host may as well stand still.
         let ip = async move {
             let output = Command::new("ip").args(arguments.split(' ')).output()?;
             if output.status.success() {
-                return Ok(());
+                return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
             }
             let said = String::from_utf8_lossy(&output.stderr);
             Err(io::Error::other(format!("ip {arguments}: {}", said.trim())))
         };
         self.run(ip).await
+    }
+
+    /// Waits until what is sent over a link that came up is sent. The kernel looks after its links when it is
+    /// asked, and otherwise once a second, and throws everything away before. A connection that begins with
+    /// such a loss is given three seconds for each answer until its first round trip, not a fifth of one.
+    pub(crate) async fn carries(&self, link: &str) {
+        let ask = format!("link show dev {link}");
+        let up = async { while !self.ip(&ask).await.contains(" state UP ") {} };
+        soon("a link", up).await;
     }
 
     /// Sets a parameter of this host's own part of the kernel; below `net/`.
@@ -156,6 +166,13 @@ impl Hosts {
             // Over which a host tells itself that another can't be reached.
             host.ip("link set dev lo up").await;
         }
+        self.carry().await;
+    }
+
+    /// Waits until the cable that was plugged in carries what is sent.
+    async fn carry(&self) {
+        self.alice.carries("eth0").await;
+        self.bob.carries("eth0").await;
     }
 }
 
@@ -189,9 +206,9 @@ impl Hosts {
         match cut {
             Cut::AtBob => self.bob.ip("link set dev eth0 down").await,
             Cut::AtAlice => self.alice.ip("link set dev eth0 down").await,
-            Cut::Silently => self.swallow().await,
+            Cut::Silently => return self.swallow().await,
             Cut::Unreachable => self.alice.ip(&format!("route add unreachable {BOB}")).await,
-        }
+        };
     }
 
     /// Bob throws away what he would answer, and, as a strict host does, what comes from where he
@@ -210,6 +227,7 @@ impl Hosts {
             Cut::AtAlice => self.alice.ip("link set dev eth0 up").await,
             Cut::Silently => self.bob.ip(&format!("route del blackhole {ALICE}")).await,
             Cut::Unreachable => self.alice.ip(&format!("route del unreachable {BOB}")).await,
-        }
+        };
+        self.carry().await;
     }
 }

@@ -163,8 +163,8 @@ async fn what_the_kernel_gives_up_to_send_again_is_in_the_reason() {
         (Cut::AtBob, either),
     ] {
         let (mut alice, bob) = connect(&hosts, builder(), builder()).await;
-        // Who has Bob's address is asked again after this many milliseconds, and in vain. Not before: a
-        // new cable may take longer than three times that until something comes through it.
+        // Who has Bob's address is asked again after this many milliseconds, and in vain. Not before: on a
+        // busy machine an answer may take longer than the three times that it is asked.
         hosts.alice.set(ARP_AGAIN, 100).await.expect("as above");
         hosts.cut(cut).await;
         alice.say("to nobody").await;

@@ -94,6 +94,8 @@ impl Hosts {
             host.ip("link set dev eth0 gso_max_segs 1").await;
         }
         hosts.plug_in().await;
+        wire.carries("alice").await;
+        wire.carries("bob").await;
         let taps = wire.run(async { Ok((tap("alice")?, tap("bob")?)) }).await;
         let (alice, bob) = allowed(taps)?;
         let state = Arc::new(State::default());
