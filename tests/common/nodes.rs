@@ -17,7 +17,8 @@ use futures::{
     stream::{Stream, StreamExt},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, DuplexStream, ReadBuf, duplex},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf, duplex},
+    net::TcpStream,
     task::yield_now,
     time::sleep,
 };
@@ -163,6 +164,16 @@ pub(crate) fn lines(_peer: Peer) -> LinesCodec {
 pub(crate) async fn listening(builder: Builder) -> (Node<String>, Inbound<String>) {
     let builder = builder.listen("127.0.0.1:0");
     within(builder.start(lines)).await.expect("a node")
+}
+
+/// Connects, says something, and sees that the node hears it.
+pub(crate) async fn assert_heard(addr: SocketAddr, inbound: &mut Inbound<String>) -> TcpStream {
+    let mut remote = within(TcpStream::connect(addr)).await.unwrap();
+    let text = remote.local_addr().unwrap().to_string();
+    let line = format!("{text}\n");
+    within(remote.write_all(line.as_bytes())).await.unwrap();
+    assert_eq!(within(inbound.recv()).await.unwrap().0, text);
+    remote
 }
 
 /// A handshake that never ends.
