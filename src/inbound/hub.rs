@@ -365,24 +365,29 @@ impl<In> Producer<In> {
         if self.local.is_empty() {
             return;
         }
-        let few = self.local.len() < MOVED_FROM;
-        let mut spare = (!few).then(|| self.hub.spares.take());
-        let (bounds, local) = (self.bounds, &mut self.local);
+        let mut moved = VecDeque::new();
+        if self.local.len() >= MOVED_FROM {
+            moved = self.hub.spares.take();
+            moved.append(&mut self.local);
+        }
+        let bounds = self.bounds;
+        let batch = if moved.is_empty() {
+            &mut self.local
+        } else {
+            &mut moved
+        };
         self.full = self.hub.update(&self.inbox, |content| {
             let messages = &mut content.batch.messages;
             if messages.is_empty() {
-                mem::swap(messages, spare.as_mut().unwrap_or(local));
-            }
-            if !local.is_empty() {
-                messages.append(local);
+                mem::swap(messages, batch);
+            } else {
+                messages.append(batch);
             }
             content.bytes += bytes;
             content.share.hold(bytes);
             !content.has_room(bounds)
         });
-        if let Some(mut unused) = spare {
-            self.hub.spares.give(&mut unused);
-        }
+        self.hub.spares.give(&mut moved);
     }
 
     /// Gives the memory of the local batch back, when no messages are about to come.
