@@ -300,9 +300,8 @@ impl<In> Ready<In> {
 
 /// The connection task's end: decoded messages go in here.
 ///
-/// Messages are gathered in a local batch and handed over together, in memory of the inbox's unless they are
-/// few. Dropping the producer hands
-/// over what it still has.
+/// Messages are gathered in a local batch and handed over together; unless they are few, in other memory
+/// than they were decoded into. Dropping the producer hands over what it still has.
 pub(crate) struct Producer<In> {
     hub: Arc<Hub<In>>,
     inbox: Arc<Inbox<In>>,
