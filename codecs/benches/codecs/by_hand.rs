@@ -19,7 +19,8 @@ pub(crate) fn length_delimited() -> LengthDelimitedCodec {
         .new_codec()
 }
 
-/// `AnyDelimiterCodec` encodes text alone.
+/// `AnyDelimiterCodec` encodes text alone. So bytes are written by hand, and as there: without a look inside, and
+/// without a cap.
 #[derive(Clone)]
 pub(crate) struct AnyLines(AnyDelimiterCodec);
 

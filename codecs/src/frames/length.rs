@@ -162,6 +162,7 @@ fn read_varint(src: &[u8]) -> Result<Option<(u64, usize)>, Overlong> {
     }
 }
 
+/// Not inlined, so that a length of fixed size, which most are, is written without its loop in the way.
 #[inline(never)]
 fn write_varint(mut value: u64, dst: &mut impl BufMut) {
     while value >= 0x80 {
