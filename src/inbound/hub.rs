@@ -364,29 +364,24 @@ impl<In> Producer<In> {
         if self.local.is_empty() {
             return;
         }
-        let mut moved = VecDeque::new();
-        if self.local.len() >= MOVED_FROM {
-            moved = self.hub.spares.take();
-            moved.append(&mut self.local);
-        }
-        let bounds = self.bounds;
-        let batch = if moved.is_empty() {
-            &mut self.local
-        } else {
-            &mut moved
-        };
+        let few = self.local.len() < MOVED_FROM;
+        let mut spare = (!few).then(|| self.hub.spares.take());
+        let (bounds, local) = (self.bounds, &mut self.local);
         self.full = self.hub.update(&self.inbox, |content| {
             let messages = &mut content.batch.messages;
             if messages.is_empty() {
-                mem::swap(messages, batch);
-            } else {
-                messages.append(batch);
+                mem::swap(messages, spare.as_mut().unwrap_or(local));
+            }
+            if !local.is_empty() {
+                messages.append(local);
             }
             content.bytes += bytes;
             content.share.hold(bytes);
             !content.has_room(bounds)
         });
-        self.hub.spares.give(&mut moved);
+        if let Some(mut unused) = spare {
+            self.hub.spares.give(&mut unused);
+        }
     }
 
     /// Gives the memory of the local batch back, when no messages are about to come.
