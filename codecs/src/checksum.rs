@@ -1,6 +1,8 @@
 //! Checksums that frames carry: [`Checksum`], [`Crc32`].
 
 use std::fmt::Debug;
+#[cfg(feature = "crc32")]
+use std::sync::LazyLock;
 
 /// A checksum of a fixed size, for [`checked`](crate::CodecExt::checked) and
 /// [`Envelope`](crate::Envelope).
@@ -84,9 +86,15 @@ impl Checksum for Crc32 {
 
     #[inline]
     fn of(data: &[u8]) -> [u8; 4] {
-        crc32fast::hash(data).to_be_bytes()
+        let mut hasher = HASHER.clone();
+        hasher.update(data);
+        hasher.finalize().to_be_bytes()
     }
 }
+
+/// Which instructions the processor has for it is found out once, not for each frame.
+#[cfg(feature = "crc32")]
+static HASHER: LazyLock<crc32fast::Hasher> = LazyLock::new(crc32fast::Hasher::new);
 
 #[cfg(all(test, feature = "crc32"))]
 mod tests {

@@ -194,21 +194,21 @@ impl<const N: usize, K: Checksum> Encoder<Enveloped<N>> for Envelope<N, K> {
 
     #[inline]
     fn encode(&mut self, item: Enveloped<N>, dst: &mut BytesMut) -> Result<(), EnvelopeError> {
-        let Enveloped { header, payload } = item;
+        let Enveloped { header, payload } = &item;
         let announced = self.plan.announce(payload.len())?;
         let template = self.plan.template(announced);
         let start = dst.len();
         dst.reserve(template.room() + payload.len() + self.plan.trailer);
         template.append_to(dst);
         let written = &mut dst[start..];
-        template.write_opaque(&header, written);
+        template.write_opaque(header, written);
         self.plan
             .length
-            .write(announced, &mut &mut written[template.length..]);
+            .overwrite(announced, &mut written[template.length..]);
         if self.plan.trailer == 0 {
-            written[template.checksum..][..len_of::<K>()].copy_from_slice(K::of(&payload).as_ref());
+            written[template.checksum..][..len_of::<K>()].copy_from_slice(K::of(payload).as_ref());
         }
-        dst.extend_from_slice(&payload);
+        dst.extend_from_slice(payload);
         if self.plan.trailer > 0 {
             let sum = K::of(&dst[start..]);
             dst.extend_from_slice(sum.as_ref());

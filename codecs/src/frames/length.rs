@@ -132,6 +132,21 @@ impl Length {
             Self::Varint => write_varint(value, dst),
         }
     }
+
+    /// The same over the first bytes of `dst`. Most lengths are of four bytes, and written without a jump.
+    #[inline]
+    pub(crate) fn overwrite(self, value: u64, dst: &mut [u8]) {
+        match self {
+            Self::U32 => dst[..4].copy_from_slice(&(value as u32).to_be_bytes()),
+            Self::U32Le => dst[..4].copy_from_slice(&(value as u32).to_le_bytes()),
+            _ => self.overwrite_other(value, dst),
+        }
+    }
+
+    #[inline(never)]
+    fn overwrite_other(self, value: u64, mut dst: &mut [u8]) {
+        self.write(value, &mut dst);
+    }
 }
 
 #[inline]
@@ -189,6 +204,11 @@ mod tests {
                 let mut written = BytesMut::new();
                 length.write(value, &mut written);
                 assert_eq!(written.len(), length.size_of(value), "{length:?} {value}");
+                let mut over = [0xee; VARINT_MOST + 1];
+                length.overwrite(value, &mut over);
+                let (front, behind) = over.split_at(written.len());
+                assert_eq!(front, written, "{length:?} {value}");
+                assert!(behind.iter().all(|&byte| byte == 0xee), "{length:?}");
                 for end in 0..written.len() {
                     assert!(
                         matches!(length.read(&written[..end]), Ok(None)),

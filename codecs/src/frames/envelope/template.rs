@@ -33,14 +33,24 @@ impl Templates {
 #[derive(Debug, Clone)]
 pub(super) struct Template {
     /// The magic in its place, zeros elsewhere and behind the header.
-    blocks: Arc<[[u8; BLOCK]]>,
+    first: [u8; BLOCK],
+    /// What is behind the first block, if the header is that long.
+    more: Arc<[[u8; BLOCK]]>,
     /// Bytes of the header.
     len: usize,
-    opaque: Arc<[Range<usize>]>,
+    opaque: Opaque,
     /// Where the length is.
     pub(super) length: usize,
     /// Where the checksum is, if it is there.
     pub(super) checksum: usize,
+}
+
+/// Where the opaque fields are.
+#[derive(Debug, Clone)]
+enum Opaque {
+    /// All of it is one field, as it mostly is: where that begins.
+    Whole(usize),
+    Parts(Arc<[Range<usize>]>),
 }
 
 impl Template {
@@ -61,10 +71,17 @@ impl Template {
         }
         let len = bytes.len();
         bytes.resize(len.next_multiple_of(BLOCK), 0);
+        let [first, more @ ..] = bytes.as_chunks().0 else {
+            unreachable!("a header has a length");
+        };
         Self {
-            blocks: bytes.as_chunks().0.into(),
+            first: *first,
+            more: more.into(),
             len,
-            opaque: opaque.into(),
+            opaque: match opaque[..] {
+                [Range { start, .. }] => Opaque::Whole(start),
+                ref parts => Opaque::Parts(parts.into()),
+            },
             length,
             checksum,
         }
@@ -73,14 +90,15 @@ impl Template {
     /// The room in bytes that [`append_to`](Self::append_to) needs; not less than the header.
     #[inline]
     pub(super) fn room(&self) -> usize {
-        self.blocks.len() * BLOCK
+        (1 + self.more.len()) * BLOCK
     }
 
     /// Appends the header, with zeros where frames differ.
     #[inline]
     pub(super) fn append_to(&self, dst: &mut BytesMut) {
         let end = dst.len() + self.len;
-        for block in &self.blocks[..] {
+        dst.extend_from_slice(&self.first);
+        for block in &self.more[..] {
             dst.extend_from_slice(block);
         }
         dst.truncate(end);
@@ -89,13 +107,13 @@ impl Template {
     /// Writes the opaque fields into the header that begins `frame`.
     #[inline]
     pub(super) fn write_opaque<const N: usize>(&self, opaque: &[u8; N], frame: &mut [u8]) {
-        // All of it is one, mostly: of a size that is known when this is compiled.
-        if let [only] = &self.opaque[..] {
-            frame[only.start..][..N].copy_from_slice(opaque);
-            return;
-        }
+        let parts = match &self.opaque {
+            // Of a size that is known when this is compiled.
+            Opaque::Whole(at) => return frame[*at..][..N].copy_from_slice(opaque),
+            Opaque::Parts(parts) => parts,
+        };
         let mut rest = &opaque[..];
-        for range in &self.opaque[..] {
+        for range in &parts[..] {
             let (bytes, later) = rest.split_at(range.len());
             frame[range.clone()].copy_from_slice(bytes);
             rest = later;
