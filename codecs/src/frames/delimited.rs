@@ -1,11 +1,14 @@
 //! Frames that end with a delimiter: [`Delimited`].
 
-use std::{error::Error, fmt, io};
+mod error;
+mod search;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use crate::{Recoverable, position::Position};
+pub use self::error::DelimitedError;
+use self::search::{contains, find};
+use crate::position::Position;
 
 /// Frames that end with a delimiter of one or many bytes, or lines.
 ///
@@ -26,7 +29,7 @@ use crate::{Recoverable, position::Position};
 ///
 /// # Errors
 ///
-/// [`DelimitedError`]. That a frame is too long is [recoverable](Recoverable). A payload that
+/// [`DelimitedError`]. That a frame is too long is [recoverable](crate::Recoverable). A payload that
 /// contains the delimiter can't be sent: the other side would take it for two frames.
 ///
 /// # Examples
@@ -119,13 +122,11 @@ impl Delimited {
         self.payload_len(&payload[..end.unwrap_or(payload.len())])
     }
 
-    /// Whether a payload ends for the other side where it ends.
-    #[inline]
-    fn is_whole(&self, payload: &[u8]) -> bool {
-        match self.delimiter[..] {
-            [byte] => !contains(payload, byte) && self.payload_len(payload) == payload.len(),
-            _ => self.first_end(payload) == payload.len(),
-        }
+    /// What is wrong with a payload that ends elsewhere than at its end.
+    #[cold]
+    fn would_be_two(&self, payload: &[u8]) -> DelimitedError {
+        let position = self.first_end(payload);
+        DelimitedError::ContainsDelimiter { position }
     }
 
     /// Where the first delimiter of the buffer begins. What was searched isn't searched again.
@@ -250,215 +251,22 @@ impl Encoder<Bytes> for Delimited {
                 most: self.most,
             });
         }
-        if !self.is_whole(&payload) {
-            let position = self.first_end(&payload);
-            return Err(DelimitedError::ContainsDelimiter { position });
+        let payload = &payload[..];
+        if let [byte] = self.delimiter[..] {
+            if contains(payload, byte) || (self.lines && payload.ends_with(b"\r")) {
+                return Err(self.would_be_two(payload));
+            }
+            dst.reserve(len + 1);
+            dst.extend_from_slice(payload);
+            dst.put_u8(byte);
+            return Ok(());
+        }
+        if self.first_end(payload) != len {
+            return Err(self.would_be_two(payload));
         }
         dst.reserve(len + self.delimiter.len());
-        dst.extend_from_slice(&payload);
-        match self.delimiter[..] {
-            [byte] => dst.put_u8(byte),
-            ref more => dst.extend_from_slice(more),
-        }
+        dst.extend_from_slice(payload);
+        dst.extend_from_slice(&self.delimiter);
         Ok(())
-    }
-}
-
-/// Where `needle`, which isn't empty, begins for the first time.
-#[inline]
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    if let [byte] = *needle {
-        return find_byte(haystack, byte);
-    }
-    find_more(haystack, needle)
-}
-
-/// The same for a needle of several bytes.
-fn find_more(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + find_byte(&haystack[from..], needle[0])?;
-        if haystack[at..].starts_with(needle) {
-            return Some(at);
-        }
-        from = at + 1;
-    }
-}
-
-/// So many bytes are looked at word by word, and all behind them in blocks of as many.
-const NEAR: usize = 64;
-
-#[inline]
-fn find_byte(haystack: &[u8], byte: u8) -> Option<usize> {
-    let (near, far) = haystack.split_at(haystack.len().min(NEAR));
-    let found = find_near(near, byte);
-    if found.is_some() || far.is_empty() {
-        return found;
-    }
-    Some(NEAR + find_far(far, byte)?)
-}
-
-/// Eight bytes at a time, the last eight overlapping those before.
-#[inline]
-fn find_near(near: &[u8], byte: u8) -> Option<usize> {
-    let (words, rest) = near.as_chunks();
-    for (i, &word) in words.iter().enumerate() {
-        if let Some(at) = find_in_word(word, byte) {
-            return Some(8 * i + at);
-        }
-    }
-    match near.last_chunk() {
-        Some(&last) => find_in_word(last, byte).map(|at| near.len() - 8 + at),
-        None => rest.iter().position(|&other| other == byte),
-    }
-}
-
-/// The bytes that are `byte` become zero, and the lowest zero byte is the lowest one that borrows when 1
-/// is taken from each.
-#[inline]
-fn find_in_word(word: [u8; 8], byte: u8) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let other = u64::from_le_bytes(word) ^ (ONES * u64::from(byte));
-    let found = other.wrapping_sub(ONES) & !other & TOPS;
-    (found != 0).then(|| found.trailing_zeros() as usize / 8)
-}
-
-#[inline(never)]
-fn find_far(far: &[u8], byte: u8) -> Option<usize> {
-    let (blocks, rest) = far.as_chunks::<NEAR>();
-    let (before, within) = match blocks.iter().position(|block| has(block, byte)) {
-        Some(at) => (at, &blocks[at][..]),
-        None => (blocks.len(), rest),
-    };
-    Some(NEAR * before + find_near(within, byte)?)
-}
-
-/// The same as `find_byte` for those who don't ask where, which takes less.
-#[inline]
-fn contains(haystack: &[u8], byte: u8) -> bool {
-    let (near, far) = haystack.split_at(haystack.len().min(NEAR));
-    let (blocks, rest) = near.as_chunks::<16>();
-    let in_rest = match near.last_chunk::<16>() {
-        _ if rest.is_empty() => false,
-        Some(last) => has(last, byte),
-        None => find_near(rest, byte).is_some(),
-    };
-    in_rest
-        || blocks.iter().any(|block| has(block, byte))
-        || (!far.is_empty() && find_far(far, byte).is_some())
-}
-
-/// A block is looked at as a whole, for which there are vector instructions.
-#[inline]
-fn has<const N: usize>(block: &[u8; N], byte: u8) -> bool {
-    block
-        .iter()
-        .fold(false, |has, &other| has | (other == byte))
-}
-
-/// What is wrong with a frame of [`Delimited`]. `at` is the byte of the stream that the frame begins
-/// at, counted from where the codec began to decode.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum DelimitedError {
-    /// The remote sends a frame beyond the cap. The codec finds the next one by itself.
-    TooLong {
-        /// The cap on the payload in bytes.
-        most: usize,
-        /// Where the frame begins.
-        at: u64,
-    },
-    /// The stream ended inside a frame.
-    Truncated {
-        /// How many bytes of the frame came.
-        came: u64,
-        /// Where the frame begins.
-        at: u64,
-    },
-    /// A payload that is to be sent contains the delimiter, or begins one that ends with the bytes
-    /// written behind the payload.
-    ContainsDelimiter {
-        /// Where in the payload the delimiter begins.
-        position: usize,
-    },
-    /// A payload that is to be sent is beyond the cap.
-    UnencodablyLong {
-        /// The payload in bytes.
-        len: usize,
-        /// The most that could be sent.
-        most: usize,
-    },
-    /// The transport's error.
-    Io(io::Error),
-}
-
-impl fmt::Display for DelimitedError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooLong { most, at } => write!(
-                f,
-                "frame at byte {at}: no delimiter, expected one after at most {most} bytes of payload"
-            ),
-            Self::Truncated { came, at } => write!(
-                f,
-                "frame at byte {at}: the stream ended after {came} bytes of it, expected a delimiter"
-            ),
-            Self::ContainsDelimiter { position } => write!(
-                f,
-                "a payload to send with the delimiter at its byte {position}, expected none in it"
-            ),
-            Self::UnencodablyLong { len, most } => write!(
-                f,
-                "a payload of {len} bytes to send, expected at most {most}"
-            ),
-            Self::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Error for DelimitedError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Io(error) => error.source(),
-            _ => None,
-        }
-    }
-}
-
-impl From<io::Error> for DelimitedError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-/// The codec throws an oversized frame away up to its end.
-impl Recoverable for DelimitedError {
-    fn is_recoverable(&self) -> bool {
-        matches!(self, Self::TooLong { .. })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{contains, find_byte};
-
-    #[test]
-    fn a_byte_is_found_wherever_it_is_and_the_first_one() {
-        for len in 0..200 {
-            // Around the one that is looked for, in the value and in the word.
-            let mut haystack: Vec<u8> = (0..len).map(|i| [0x0b, 0x09, 0x8a, 0x00][i % 4]).collect();
-            assert_eq!(find_byte(&haystack, b'\n'), None);
-            assert!(!contains(&haystack, b'\n'), "of {len}");
-            for at in (0..len).rev() {
-                let other = std::mem::replace(&mut haystack[at], b'\n');
-                assert!(contains(&haystack, b'\n'), "{at} of {len}");
-                haystack[at] = other;
-            }
-            for at in (0..len).rev() {
-                haystack[at] = b'\n';
-                assert_eq!(find_byte(&haystack, b'\n'), Some(at), "of {len}");
-            }
-        }
     }
 }
