@@ -98,7 +98,7 @@
 //!    decoder stands at the next frame. [`tolerant`] makes an item of it.
 //! 5. **A stream that ends inside a frame is an error**, one that ends between two isn't.
 //! 6. **An encoder appends, and a failed one leaves no byte.**
-//! 7. **A codec holds no buffer while no frame is under way**; some per-thread scratch is shared by all.
+//! 7. **A codec holds no buffer while no frame is under way**; what zstd works with is one per thread.
 //!
 //! The [`laws`] are the tests of these, and each codec here goes through them, and through a fuzzer.
 //!

@@ -14,7 +14,6 @@ mod encoded;
 ))]
 mod error;
 mod format;
-mod scratch;
 mod serde;
 
 #[cfg(any(feature = "cbor", feature = "messagepack", feature = "postcard"))]

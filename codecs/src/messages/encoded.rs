@@ -4,7 +4,7 @@ use std::{fmt, marker::PhantomData};
 
 use bytes::Bytes;
 
-use super::WriteMessage;
+use super::{WriteMessage, format::serialize};
 
 /// A message of type `T`, serialized in the format `M`: what [`Serde`](crate::Serde) sends without
 /// serializing it again.
@@ -59,10 +59,8 @@ impl<T, M> Encoded<T, M> {
     where
         M: WriteMessage<T>,
     {
-        let mut payload = Vec::new();
-        format.write(message, &mut payload)?;
         Ok(Self {
-            payload: payload.into(),
+            payload: serialize(format, message)?,
             message: PhantomData,
         })
     }

@@ -77,10 +77,24 @@ pub trait WriteMessage<T>: Format {
     fn write(&self, message: &T, to: &mut Vec<u8>) -> Result<(), Self::Error>;
 
     /// How many bytes [`write`](Self::write) is going to append, in a format in which that is known at little
-    /// cost: then the message is written into a block of its own of just this size. It is no promise, as
+    /// cost: then the message is written into a block of just this size. It is no promise, as
     /// the block grows if need be. Not known by default.
     fn size(&self, message: &T) -> Option<usize> {
         let _ = message;
         None
     }
+}
+
+/// Most messages fit into a block of this size; for those whose size isn't known, it grows.
+const FIRST_BLOCK: usize = 128;
+
+/// The bytes of a message.
+#[inline]
+pub(super) fn serialize<M, T>(format: &M, message: &T) -> Result<Bytes, M::Error>
+where
+    M: WriteMessage<T>,
+{
+    let mut payload = Vec::with_capacity(format.size(message).unwrap_or(FIRST_BLOCK));
+    format.write(message, &mut payload)?;
+    Ok(payload.into())
 }

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, io, marker::PhantomData};
 use bytes::{Bytes, BytesMut};
 use tokio_util::codec::{Decoder, Encoder};
 
-use super::{Encoded, ParseMessage, WriteMessage, scratch};
+use super::{Encoded, ParseMessage, WriteMessage, format::serialize};
 use crate::{
     Recoverable,
     encode::encode_or_nothing,
@@ -173,8 +173,8 @@ where
 
     #[inline]
     fn encode(&mut self, message: Out, dst: &mut BytesMut) -> Result<(), Self::Error> {
-        let payload = scratch::serialize(&self.format, &message)
-            .map_err(|source| SerdeError::Write { source })?;
+        let payload =
+            serialize(&self.format, &message).map_err(|source| SerdeError::Write { source })?;
         encode_or_nothing(&mut self.frames, payload, dst).map_err(SerdeError::Frame)
     }
 }
