@@ -18,7 +18,7 @@
 //!      `messages_through_one_handle_keep_their_order_whatever_the_peers_between_them`
 //! 2. **Backpressure is a matter between the program and one peer.** A connection whose messages aren't
 //!    taken stops reading its own socket and no other.
-//!    - code: `src/inbound/hub.rs`, `src/connection/reading.rs`
+//!    - code: `src/inbound/hub/ends.rs`, `src/connection/reading.rs`
 //!    - test: `a_peer_whose_messages_are_not_taken_is_stopped_and_no_other`,
 //!      `a_peer_that_does_not_read_holds_up_no_sink_but_its_own`
 //! 3. **Every queue is bounded**, in messages and in bytes, and all of a node together if it is given

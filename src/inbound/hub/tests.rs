@@ -1,7 +1,7 @@
 //! How long the lists are that nobody reads.
 
 use super::*;
-use crate::{Inbound, Reason, Side};
+use crate::{Disconnect, Inbound, Reason, Side};
 
 const BOUNDS: Bounds = Bounds {
     messages: 10,
