@@ -19,7 +19,7 @@
 //!    again, and its unfinished bytes are cut off.
 //! 3. Whenever the task waits, one of these wakes it: the stream (it was polled and is pending), the
 //!    inbox (its producer is registered as blocked), the queue (parked, or an order came), the
-//!    timer.
+//!    line of those that have more to do (it has a place there), the timer.
 //! 4. An idle connection holds no buffers and no batches.
 
 use std::{
@@ -27,12 +27,12 @@ use std::{
     fmt,
     future::Future,
     mem,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 
-use tokio::task::{coop, yield_now};
+use tokio::task::coop;
 use tokio_util::codec::{Decoder, Encoder, Framed, FramedParts};
 
 use crate::{
@@ -43,6 +43,7 @@ use crate::{
     meter::Meter,
     outbound::{Order, Queue},
     transport::{self, ByteStream},
+    turns::Place,
 };
 
 mod buffers;
@@ -66,10 +67,10 @@ const BATCHES_IN_PER_POLL: u8 = 4;
 /// that takes.
 const BYTES_IN_PER_POLL: u64 = 128 * 1024;
 
-/// With so many connections a node's connection is in company: one that has more to do lets the runtime see
-/// what has come for others before it goes on. To the runtime that means that whatever else there is goes
-/// first, which costs eight connections next to nothing, and a single one a third of its throughput. (With
-/// fewer, the runtime sees it when a worker has nothing to do, or has had 61 turns.)
+/// With so many connections a node's connection is in company: one that has more to do lines up for its next
+/// turn, before which the runtime sees what has come for others. To the runtime that means that whatever else
+/// there is goes first, which costs eight connections next to nothing, and a single one a third of its
+/// throughput. (With fewer, the runtime sees it when a worker has nothing to do, or has had 61 turns.)
 const COMPANY: usize = 8;
 
 #[must_use = "a connection does nothing unless it is polled"]
@@ -85,6 +86,9 @@ pub(crate) struct Connection<Io, C: Decoder, Out> {
     closing: Option<Box<Closing>>,
     /// How it ends when the stream takes no more, unless what is left to read tells it better.
     broken: Option<Box<Disconnect>>,
+    /// Its place in the line of those that have more to do, if it is one of them; it reads when it has its
+    /// turn.
+    place: Option<Box<Place>>,
 
     reading: Reading,
     /// Whether reading waits for bytes, in this poll.
@@ -171,6 +175,7 @@ where
             waker: None,
             closing: None,
             broken: None,
+            place: None,
             reading: Reading::Open,
             read_starved: false,
             messages_in: 0,
@@ -299,6 +304,23 @@ where
         self.receiving != Messages::Huge && self.inbound.connections() >= COMPANY
     }
 
+    /// Whether it has more to do, and others have their turn.
+    fn is_in_line(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| !place.has_turn())
+    }
+
+    /// Sees to it that it is polled again, as there is more to do.
+    fn go_on(&mut self, cx: &mut Context<'_>) {
+        if self.gives_way() {
+            let turns = self.inbound.turns();
+            let place = self.place.get_or_insert_with(|| Box::new(turns.place()));
+            place.line_up(cx);
+        } else {
+            self.place = None;
+            cx.waker().wake_by_ref();
+        }
+    }
+
     fn activity(&self) -> Activity {
         let (received, sent) = (
             self.framed.get_ref().received(),
@@ -363,6 +385,9 @@ where
         }
         this.batches_in = 0;
         this.read_starved = false;
+        if let Some(place) = &mut this.place {
+            place.look(cx);
+        }
         let most_bytes = this.consumed.saturating_add(BYTES_IN_PER_POLL);
         for _ in 0..TURNS_PER_POLL {
             let many = this.consumed >= most_bytes && this.gives_way();
@@ -371,7 +396,10 @@ where
             }
             match this.turn(cx) {
                 Step::Again => {}
-                Step::Wait => return this.wait(cx),
+                Step::Wait => {
+                    this.place.take_if(|place| place.has_turn());
+                    return this.wait(cx);
+                }
                 Step::Close(disconnect) => this.begin_closing(disconnect),
                 Step::End(disconnect) => return Poll::Ready(this.ended(disconnect)),
             }
@@ -379,11 +407,7 @@ where
         // A remote that keeps us busy must not keep a deadline from passing.
         let waited = this.wait(cx);
         if waited.is_pending() {
-            if this.gives_way() {
-                let _ = pin!(yield_now()).poll(cx);
-            } else {
-                cx.waker().wake_by_ref();
-            }
+            this.go_on(cx);
         }
         waited
     }

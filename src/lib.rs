@@ -217,6 +217,7 @@ mod stats;
 mod sync;
 mod throttle;
 pub mod transport;
+mod turns;
 mod waiters;
 
 #[cfg(feature = "testing")]

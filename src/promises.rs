@@ -35,12 +35,14 @@
 //!      `who_sends_and_leaves_again_and_again_finds_the_house_full_until_the_messages_are_taken`
 //! 4. **Peers take turns.** Who floods gets one bounded batch per turn; a quiet peer is heard after at most
 //!    one batch of each other. A connection among others that always has more to do lets the runtime look
-//!    what has come for them.
-//!    - code: `src/inbound/hub.rs`, `src/connection.rs`
+//!    what has come for them, and of any number of such connections only a few have their turn before
+//!    whatever else there is to run.
+//!    - code: `src/inbound/hub.rs`, `src/connection.rs`, `src/turns.rs`
 //!    - test: `a_quiet_peer_waits_for_one_batch_of_each_other_peer_at_most`,
 //!      `peers_that_always_have_something_get_one_turn_each_per_round`,
 //!      `in_company_a_poll_takes_in_a_bounded_number_of_bytes`,
-//!      `in_company_the_runtime_sees_what_else_has_come_between_two_polls`
+//!      `in_company_the_runtime_sees_what_else_has_come_between_two_polls`,
+//!      `beside_any_number_of_flooded_connections_one_waits_for_a_few_turns`
 //! 5. **Flushed means written**: handed to the operating system, or the peer is gone. Without a flush
 //!    a queue that runs empty is written out.
 //!    - code: `src/connection/writing.rs`, `src/outbound/queue/task.rs`

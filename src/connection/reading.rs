@@ -47,6 +47,9 @@ where
         if self.read_starved || !matches!(self.reading, Reading::Open) {
             return Step::Wait;
         }
+        if self.is_in_line() {
+            return Step::Wait;
+        }
         if self.inbound.poll_room(cx).is_pending() {
             self.rest();
             return Step::Wait;

@@ -162,9 +162,13 @@ where
 
     /// One whose handshake has left these bytes.
     fn left_with(left: &[u8], codec: C, config: SessionConfig) -> Self {
+        Self::among(Hub::new(), left, codec, config)
+    }
+
+    /// One of several of a node.
+    fn among(hub: Arc<Hub<String>>, left: &[u8], codec: C, config: SessionConfig) -> Self {
         let script = Script::default();
         let peer = Peer::next(([127, 0, 0, 1], 1).into(), Side::Listener);
-        let hub = Hub::new();
         let (producer, ender) = hub
             .open(peer, config.inbound, None)
             .expect("it is accepting");

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     budget::Budget, config::Bounds, disconnect::contain, peer::Peer, spares::Spares, sync::Mutex,
-    waiters::wake,
+    turns::Turns, waiters::wake,
 };
 
 mod ends;
@@ -55,6 +55,7 @@ pub(crate) struct Hub<In> {
     /// Connections that have not ended: a number to decide by, with nothing behind it that would have to be
     /// ordered.
     connections: AtomicUsize,
+    turns: Turns,
     ready: Mutex<Ready<In>>,
     spares: Spares<In>,
 }
@@ -90,9 +91,11 @@ pub(super) enum Turn<In> {
 }
 
 impl<In> Hub<In> {
+    /// For connections that run on the runtime in which this is called.
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             connections: AtomicUsize::new(0),
+            turns: Turns::new(),
             ready: Mutex::new(Ready {
                 list: VecDeque::new(),
                 notices: VecDeque::new(),

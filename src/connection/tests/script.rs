@@ -87,6 +87,10 @@ impl Script {
         self.state().flood = Some(data.as_ref().to_vec());
     }
 
+    pub(super) fn ebb(&self) {
+        self.state().flood = None;
+    }
+
     fn write(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state();
         change(&mut state);

@@ -12,7 +12,7 @@ use super::{
     super::inbox::{Content, Inbox},
     Hub,
 };
-use crate::{admission::Permit, config::Bounds, disconnect::Disconnect};
+use crate::{admission::Permit, config::Bounds, disconnect::Disconnect, turns::Turns};
 
 /// A batch of so many messages is moved out of the memory it was decoded into, which stays with the
 /// connection's core: to get it back from the consumer's, line by line, takes longer, and decoding would
@@ -61,6 +61,11 @@ impl<In> Producer<In> {
             self.full = false;
         }
         Poll::Ready(())
+    }
+
+    /// Where the node's connections line up that have more to do.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.hub.turns
     }
 
     /// How many connections the node has, this one among them.
