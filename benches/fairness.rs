@@ -1,12 +1,13 @@
-//! What does a peer that floods cost those who say something once in a while?
+//! What do peers that flood cost those who say something once in a while?
 //!
 //! Ninety-nine quiet peers send 16 bytes every 20 ms each, and their messages' age is taken where they are
-//! received; then the same while one more sends messages as fast as they are taken, of 4 KiB and of 32 bytes.
+//! received; then the same while one more sends messages as fast as they are taken, of 4 KiB and of 32 bytes,
+//! and while a hundred more do so, of 4 KiB.
 //! All senders are hand-wired, so that the contenders differ in who receives: `raw` (a task per connection),
 //! `pea2pea`, and `wattle` (one `Inbound`).
 //!
-//! Cases: `calm-p99`, `flooded-p99` and `flooded32B-p99`, in seconds, and `slowed` and `slowed32B`, the others
-//! divided by the first.
+//! Cases: `calm-p99`, `flooded-p99`, `flooded32B-p99` and `flooded100-p99`, in seconds, and `slowed`, `slowed32B` and
+//! `slowed100`, the others divided by the first.
 
 mod suite;
 
@@ -45,22 +46,27 @@ fn main() {
         "calm-p99",
         "flooded-p99",
         "flooded32B-p99",
+        "flooded100-p99",
         "slowed",
         "slowed32B",
+        "slowed100",
     ];
     let ours = suite.compare(&cases.map(str::to_owned), &contenders);
-    if let Some([.., large, small]) = ours.as_deref() {
+    if let Some([.., large, small, many]) = ours.as_deref() {
         suite.tell(format!("ratio fairness/flooded-p99/calm {large:.2}"));
         suite.tell(format!("ratio fairness/flooded32B-p99/calm {small:.2}"));
+        suite.tell(format!("ratio fairness/flooded100-p99/calm {many:.2}"));
     }
     suite.end();
 }
 
 async fn figures<F: Future<Output = Receiver>>(ages: fn() -> F) -> Vec<f64> {
-    let calm = percentile(measure(ages().await, None).await);
-    let large = percentile(measure(ages().await, Some(LARGE)).await);
-    let small = percentile(measure(ages().await, Some(SMALL)).await);
-    vec![calm, large, small, large / calm, small / calm]
+    let mut p99s = Vec::new();
+    for floods in [&[][..], &[LARGE], &[SMALL], &[LARGE; 100]] {
+        p99s.push(percentile(measure(ages().await, floods).await));
+    }
+    let slowed: Vec<_> = p99s[1..].iter().map(|p99| p99 / p99s[0]).collect();
+    [p99s, slowed].concat()
 }
 
 fn percentile(mut ages: Vec<Duration>) -> f64 {
@@ -68,7 +74,7 @@ fn percentile(mut ages: Vec<Duration>) -> f64 {
     ages[ages.len() * 99 / 100].as_secs_f64()
 }
 
-async fn measure((addr, ages): Receiver, flooded: Option<&'static [u8]>) -> Vec<Duration> {
+async fn measure((addr, ages): Receiver, floods: &[&'static [u8]]) -> Vec<Duration> {
     let mut quiet = JoinSet::new();
     for n in 0..QUIET {
         let mut writer = raw::Buffers::AsGiven.writer(connect(addr).await);
@@ -83,7 +89,7 @@ async fn measure((addr, ages): Receiver, flooded: Option<&'static [u8]>) -> Vec<
         });
     }
     let mut flood = JoinSet::new();
-    if let Some(message) = flooded {
+    for &message in floods {
         let mut writer = raw::Buffers::AsGiven.writer(connect(addr).await);
         flood.spawn(async move { while writer.feed(Bytes::from_static(message)).await.is_ok() {} });
     }
